@@ -1,0 +1,70 @@
+/**
+ * The names of everything in the table: attributes, keys, periods. One source for the DynamoDB adapter, the aggregator and the CDK table.
+ * Names hold no `#` (validated at the doors), so a key splits back into its parts.
+ */
+
+/** Partition key, sort key and TTL attribute (epoch seconds). */
+export const PK = 'pk';
+export const SK = 'sk';
+export const TTL = 'ttl';
+
+/** Attributes of a bucket item. Per limit: full-at instant (fs since the epoch), window (fs), tokens consumed net of refunds. */
+export const FULL_AT_PREFIX = 'z_';
+export const WINDOW_PREFIX = 'w_';
+export const CONSUMED_PREFIX = 'u_';
+/** Requests admitted, denials reported (bucket and usage items). */
+export const REQUESTS = 'n';
+export const DENIALS = 'd';
+/** Version of the bucket layout. */
+export const VERSION = 'v';
+export const SCHEMA_VERSION = 1;
+
+/** Attributes of a usage item: consumed per limit, and the last stream position counted, padded to 40 digits. */
+export const USAGE_CONSUMED_PREFIX = 'c_';
+export const LAST_SEQUENCE = 'lastSeq';
+
+export const BUCKET_SK = 'b';
+/** The `sk` of the record of one API key, one HTTP lease, an entity's own data. */
+export const CREDENTIAL_SK = 'key';
+export const LEASE_SK = 'lease';
+export const META_SK = 'meta';
+
+/** What names one bucket. `shard` is 0 for an unsharded bucket. */
+export interface BucketKey {
+  readonly namespace: string;
+  readonly resource: string;
+  readonly entity: string;
+  readonly shard: number;
+}
+
+export function bucketPk(key: BucketKey): string {
+  return `${key.namespace}#b#${key.resource}#${key.entity}#${key.shard}`;
+}
+
+/** The bucket a partition key names, or undefined for any other item. */
+export function parseBucketPk(pk: string): BucketKey | undefined {
+  const [namespace, kind, resource, entity, shard, ...rest] = pk.split('#');
+  if (kind !== 'b' || !namespace || !resource || !entity || shard === undefined || rest.length > 0) return undefined;
+  return { namespace, resource, entity, shard: Number(shard) };
+}
+
+export const configPk = (namespace: string): string => `${namespace}#config`;
+export const entityPk = (namespace: string, entity: string): string => `${namespace}#e#${entity}`;
+export const credentialPk = (namespace: string, sha256Hex: string): string => `${namespace}#key#${sha256Hex}`;
+export const leasePk = (namespace: string, leaseId: string): string => `${namespace}#lease#${leaseId}`;
+
+export const SYSTEM_SK = 'system';
+export const resourceSk = (resource: string): string => `resource#${resource}`;
+export const ENTITY_LIMITS_SK = 'limits';
+export const entityResourceSk = (resource: string): string => `limits#${resource}`;
+export const childSk = (entity: string): string => `child#${entity}`;
+export const KEY_LINK_PREFIX = 'key#';
+export const keyLinkSk = (keyId: string): string => `${KEY_LINK_PREFIX}${keyId}`;
+
+export const USAGE_PERIODS = ['hour', 'day', 'month'] as const;
+export type UsagePeriod = (typeof USAGE_PERIODS)[number];
+
+/** `start` is the period's first instant, ISO 8601 in UTC, to the second: it sorts by time. One row is fed by exactly one bucket. */
+export function usageSk(period: UsagePeriod, start: string, key: BucketKey): string {
+  return `usage#${period}#${start}#${key.resource}#${key.entity}#${key.shard}`;
+}
