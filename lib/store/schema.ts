@@ -22,6 +22,8 @@ export const SCHEMA_VERSION = 1;
 /** Attributes of a usage item: consumed per limit, and the last stream position counted, padded to 40 digits. */
 export const USAGE_CONSUMED_PREFIX = 'c_';
 export const LAST_SEQUENCE = 'lastSeq';
+/** The resource of a usage item, once more outside its key: a query's filter cannot read keys. */
+export const USAGE_RESOURCE = 'resource';
 
 export const BUCKET_SK = 'b';
 /** The `sk` of the record of one API key, one HTTP lease, an entity's own data. */
@@ -66,5 +68,16 @@ export type UsagePeriod = (typeof USAGE_PERIODS)[number];
 
 /** `start` is the period's first instant, ISO 8601 in UTC, to the second: it sorts by time. One row is fed by exactly one bucket. */
 export function usageSk(period: UsagePeriod, start: string, key: BucketKey): string {
-  return `usage#${period}#${start}#${key.resource}#${key.entity}#${key.shard}`;
+  return `${usageSkPrefix(period, start)}#${key.resource}#${key.entity}#${key.shard}`;
+}
+
+/** What the sort keys of all usage rows of one period begin with, up to the `#` before the resource. */
+export const usageSkPrefix = (period: UsagePeriod, start: string): string => `usage#${period}#${start}`;
+
+/** The period, its start and the resource a usage row's sort key names. */
+export function parseUsageSk(
+  sk: string,
+): { readonly period: string; readonly start: string; readonly resource: string } | undefined {
+  const [kind, period, start, resource] = sk.split('#');
+  return kind === 'usage' && period && start && resource ? { period, start, resource } : undefined;
 }

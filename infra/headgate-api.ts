@@ -1,0 +1,61 @@
+import { Duration } from 'aws-cdk-lib';
+import { AuthorizationType, EndpointType, LambdaIntegration, RestApi } from 'aws-cdk-lib/aws-apigateway';
+import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
+import { Construct } from 'constructs';
+import { HeadgateFunction, type HeadgateFunctionOptions } from './headgate-function.js';
+import { limitResponses } from './limit-responses.js';
+import { DEFAULT_NAMESPACE, leadingKeysOf } from './namespace.js';
+
+export interface HeadgateApiProps extends HeadgateFunctionOptions {
+  /** Signs the leases that `/v1/acquire` hands out and the other routes take back. */
+  readonly leaseKey: ISecret;
+}
+
+/** Method and path of every route the api function answers. */
+const ROUTES = [
+  ['POST', '/v1/acquire'],
+  ['POST', '/v1/adjust'],
+  ['POST', '/v1/release'],
+  ['GET', '/v1/status/{entity}/{resource}'],
+  ['GET', '/v1/usage/{entity}'],
+] as const;
+
+/**
+ * Headgate over HTTP: a regional REST API whose routes need a signature by an IAM principal with `execute-api:Invoke`.
+ * IAM is also the default of every method added later, so that a forgotten authorizer closes a route and never opens it.
+ */
+export class HeadgateApi extends Construct {
+  readonly function: HeadgateFunction;
+  readonly restApi: RestApi;
+
+  constructor(scope: Construct, id: string, props: HeadgateApiProps) {
+    super(scope, id);
+    this.function = new HeadgateFunction(this, 'Api', {
+      table: props.table,
+      namespace: props.namespace,
+      logRetention: props.logRetention,
+      bundleDirectory: props.bundleDirectory,
+      leaseKey: props.leaseKey,
+      handler: 'api',
+      description: 'Headgate: acquire, adjust, release, status and usage over HTTP',
+      timeout: Duration.seconds(10),
+      memorySizeMb: 512,
+    });
+    // Settling over HTTP is a transaction of a put and an update; a transaction needs the permissions of its parts.
+    props.table.grantItems(
+      this.function.lambda,
+      [leadingKeysOf(props.namespace ?? DEFAULT_NAMESPACE)],
+      ['UpdateItem', 'GetItem', 'BatchGetItem', 'Query', 'PutItem'],
+    );
+    this.restApi = new RestApi(this, 'RestApi', {
+      restApiName: 'headgate',
+      description: 'Headgate: rate limits for LLM traffic',
+      endpointConfiguration: { types: [EndpointType.REGIONAL] },
+      cloudWatchRole: false,
+      defaultMethodOptions: { authorizationType: AuthorizationType.IAM },
+    });
+    const integration = new LambdaIntegration(this.function.lambda, { proxy: true, allowTestInvoke: false });
+    for (const [method, path] of ROUTES) this.restApi.root.resourceForPath(path).addMethod(method, integration);
+    limitResponses(this.restApi);
+  }
+}

@@ -1,0 +1,14 @@
+/** The public names of `headgate/cdk`: the whole stack, and its constructs for use in other CDK apps. */
+export { HeadgateApi, type HeadgateApiProps } from './headgate-api.js';
+export { HeadgateAuthorizer, type HeadgateAuthorizerProps } from './headgate-authorizer.js';
+export {
+  type HandlerName,
+  HeadgateFunction,
+  type HeadgateFunctionOptions,
+  type HeadgateFunctionProps,
+} from './headgate-function.js';
+export { HeadgateStack, type HeadgateStackProps } from './headgate-stack.js';
+export { HeadgateTable, type HeadgateTableProps, type ItemAction } from './headgate-table.js';
+export { limitResponses } from './limit-responses.js';
+export { LlmGateway, type LlmGatewayProps, type LlmUpstream, type LlmUpstreams } from './llm-gateway.js';
+export { UsageAggregator, type UsageAggregatorProps } from './usage-aggregator.js';

@@ -1,0 +1,95 @@
+import { Duration, Stack, Token } from 'aws-cdk-lib';
+import { AuthorizationType, LambdaIntegration, ResponseTransferMode, type RestApi } from 'aws-cdk-lib/aws-apigateway';
+import { type ISecret, Secret } from 'aws-cdk-lib/aws-secretsmanager';
+import { Construct } from 'constructs';
+import type { HeadgateAuthorizer } from './headgate-authorizer.js';
+import { HeadgateFunction, type HeadgateFunctionOptions } from './headgate-function.js';
+import { DEFAULT_NAMESPACE, leadingKeysOf } from './namespace.js';
+
+/** One provider that the gateway forwards to. */
+export interface LlmUpstream {
+  /** What `/llm/{provider}` stands for, without a slash at the end: the rest of the path follows it. */
+  readonly baseUrl: string;
+
+  /**
+   * Name or ARN of the secret in Secrets Manager that holds the provider's API key.
+   * @default - the gateway adds no key to the request
+   */
+  readonly apiKeySecret?: string;
+}
+
+/** The upstreams by the name they have in the path. */
+export type LlmUpstreams = Readonly<Record<string, LlmUpstream>>;
+
+export interface LlmGatewayProps extends HeadgateFunctionOptions {
+  /** The API that gets the route. It needs `limitResponses`, as `HeadgateApi` has. */
+  readonly restApi: RestApi;
+  readonly authorizer: HeadgateAuthorizer;
+  /** Verifies the lease that the authorizer passed on. */
+  readonly leaseKey: ISecret;
+
+  /**
+   * Where calls go, by the `{provider}` of their path.
+   * @default { openai: { baseUrl: 'https://api.openai.com' } }
+   */
+  readonly upstreams?: LlmUpstreams;
+}
+
+/** The longest that Lambda runs and that API Gateway keeps a streamed answer open. */
+const LONGEST_ANSWER = Duration.minutes(15);
+
+/**
+ * The route `ANY /llm/{provider}/{path+}`, behind the authorizer, to the function that forwards to the provider, streams the answer
+ * and settles by its real usage. The function's time limit is that of the stream: it may settle after the caller has gone.
+ */
+export class LlmGateway extends Construct {
+  readonly function: HeadgateFunction;
+
+  constructor(scope: Construct, id: string, props: LlmGatewayProps) {
+    super(scope, id);
+    const upstreams = props.upstreams ?? { openai: { baseUrl: 'https://api.openai.com' } };
+    this.function = new HeadgateFunction(this, 'Gateway', {
+      table: props.table,
+      namespace: props.namespace,
+      logRetention: props.logRetention,
+      bundleDirectory: props.bundleDirectory,
+      leaseKey: props.leaseKey,
+      handler: 'gateway',
+      description: 'Headgate: forwards LLM calls and settles them by their real usage',
+      timeout: LONGEST_ANSWER,
+      memorySizeMb: 512,
+      // Not JSON.stringify: an id may be known only when the stack is deployed.
+      environment: { HEADGATE_UPSTREAMS: Stack.of(this).toJsonString(upstreams) },
+    });
+    props.table.grantItems(
+      this.function.lambda,
+      [leadingKeysOf(props.namespace ?? DEFAULT_NAMESPACE)],
+      ['UpdateItem', 'GetItem', 'BatchGetItem'],
+    );
+    for (const [provider, upstream] of Object.entries(upstreams)) {
+      if (upstream.apiKeySecret === undefined) continue;
+      secretById(this, `ApiKey-${provider}`, upstream.apiKeySecret).grantRead(this.function.lambda);
+    }
+    const integration = new LambdaIntegration(this.function.lambda, {
+      proxy: true,
+      responseTransferMode: ResponseTransferMode.STREAM,
+      timeout: LONGEST_ANSWER,
+      allowTestInvoke: false,
+    });
+    props.restApi.root.resourceForPath('/llm/{provider}/{path+}').addMethod('ANY', integration, {
+      authorizationType: AuthorizationType.CUSTOM,
+      authorizer: props.authorizer.authorizer,
+    });
+  }
+}
+
+/**
+ * The secret that an id means to Secrets Manager: a name, a whole ARN, or an ARN without its six random characters.
+ * An ARN known only at deployment is a whole one, which is what CloudFormation returns.
+ */
+function secretById(scope: Construct, id: string, secretId: string): ISecret {
+  if (Token.isUnresolved(secretId) || /^arn:.*-[A-Za-z0-9]{6}$/.test(secretId))
+    return Secret.fromSecretCompleteArn(scope, id, secretId);
+  if (secretId.startsWith('arn:')) return Secret.fromSecretPartialArn(scope, id, secretId);
+  return Secret.fromSecretNameV2(scope, id, secretId);
+}

@@ -1,0 +1,17 @@
+/** The namespace of a deployment that names none, the same as the SDK's. */
+export const DEFAULT_NAMESPACE = 'default';
+
+/**
+ * The `dynamodb:LeadingKeys` pattern (for StringLike) of every partition of one namespace, and of no other.
+ * Throws unless the namespace has 1 to 256 bytes of UTF-8 without `#`: an empty one would match `#…`, which belongs to no tenant.
+ *
+ * A namespace may itself hold `*`, `?` or `$`. Unescaped, the namespace `*` would open every tenant's items, so each is written as
+ * the policy variable that stands for the character itself (IAM user guide, "IAM policy elements: Variables and tags").
+ */
+export function leadingKeysOf(namespace: string): string {
+  const bytes = Buffer.byteLength(namespace);
+  if (bytes < 1 || bytes > 256 || namespace.includes('#')) {
+    throw new Error(`Expected the namespace to have 1 to 256 bytes and no '#', got '${namespace}' (${bytes} bytes)`);
+  }
+  return `${namespace.replace(/[*?$]/g, (character) => `\${${character}}`)}#*`;
+}

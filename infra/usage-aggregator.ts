@@ -1,0 +1,71 @@
+import { Duration } from 'aws-cdk-lib';
+import { FilterCriteria, FilterRule, StartingPosition } from 'aws-cdk-lib/aws-lambda';
+import { DynamoEventSource, SqsDlq } from 'aws-cdk-lib/aws-lambda-event-sources';
+import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
+import { Construct } from 'constructs';
+import { BUCKET_SK, SK } from '../lib/store/schema.js';
+import { HeadgateFunction, type HeadgateFunctionOptions } from './headgate-function.js';
+
+export interface UsageAggregatorProps extends HeadgateFunctionOptions {
+  /**
+   * Batches of one stream shard handled at a time, 1 to 10. Changes of one item stay in order whatever the number.
+   * @default 4
+   */
+  readonly parallelization?: number;
+}
+
+/**
+ * Turns the table's stream into usage rows: one function behind one event source.
+ *
+ * Only writes of bucket items reach it. Its own usage rows must not (each would call it again), nor a REMOVE: neither the TTL's nor an
+ * operator's is consumption. A full batch groups the most writes of a bucket into one; five seconds is the most a row lags behind.
+ *
+ * Lambda's defaults retry a failing batch until the records leave the stream, with all other tenants waiting behind it. Here a failed
+ * batch is split down to the failing record, which is given up after six hours: that leaves eighteen in which the stream still holds
+ * the record and the position in the queue can be replayed.
+ */
+export class UsageAggregator extends Construct {
+  readonly function: HeadgateFunction;
+  /** Stream positions (not the records themselves) that were given up, kept 14 days. */
+  readonly failures: Queue;
+
+  constructor(scope: Construct, id: string, props: UsageAggregatorProps) {
+    super(scope, id);
+    this.function = new HeadgateFunction(this, 'Aggregator', {
+      table: props.table,
+      namespace: props.namespace,
+      logRetention: props.logRetention,
+      bundleDirectory: props.bundleDirectory,
+      handler: 'aggregator',
+      description: "Headgate: adds the buckets' changes to the usage rows",
+      timeout: Duration.minutes(1),
+      memorySizeMb: 512,
+    });
+    this.failures = new Queue(this, 'Failures', {
+      encryption: QueueEncryption.SQS_MANAGED,
+      enforceSSL: true,
+      retentionPeriod: Duration.days(14),
+    });
+    this.function.lambda.addEventSource(
+      new DynamoEventSource(props.table.table, {
+        startingPosition: StartingPosition.TRIM_HORIZON,
+        filters: [
+          FilterCriteria.filter({
+            eventName: FilterRule.or('INSERT', 'MODIFY'),
+            dynamodb: { Keys: { [SK]: { S: FilterRule.isEqual(BUCKET_SK) } } },
+          }),
+        ],
+        batchSize: 1000,
+        maxBatchingWindow: Duration.seconds(5),
+        parallelizationFactor: props.parallelization ?? 4,
+        bisectBatchOnError: true,
+        reportBatchItemFailures: true,
+        retryAttempts: 100,
+        maxRecordAge: Duration.hours(6),
+        onFailure: new SqsDlq(this.failures),
+      }),
+    );
+    // The stream carries the buckets of all namespaces, so the grant spans them, but only the partitions that hold usage rows.
+    props.table.grantItems(this.function.lambda, ['*#e#*', '*#r#*', '*#ns#*'], ['UpdateItem']);
+  }
+}

@@ -1,0 +1,97 @@
+import type { APIGatewayProxyEvent, APIGatewayProxyResult } from 'aws-lambda';
+import { nowMs } from '../lib/clock.js';
+import { InvalidArgument } from '../lib/errors.js';
+import { problem } from '../lib/http/problem.js';
+import { type Ending, endOnce } from '../lib/http/settle-once.js';
+import type { Tokens } from '../lib/lease.js';
+import { checkFields, checkName } from '../lib/names.js';
+import { RateLimitExceeded } from '../lib/rate-limit-exceeded.js';
+import { rateLimitHeaders } from '../lib/rate-limit-headers.js';
+import type { AcquireRequest, Priority } from '../lib/request.js';
+import { readUsage } from '../lib/usage/read-usage.js';
+import type { UsageRangeQuery } from '../lib/usage/usage-range.js';
+import { compose, DEADLINE_MS } from './compose.js';
+import { asResult, bodyBytes, jsonObject, pathParameter, problemOfLogged, tooLarge } from './http-event.js';
+
+/** Acquire, adjust, release, status and usage over HTTP: the operations of the SDK, for callers in any language. Errors are problem+json. */
+export async function handler(event: APIGatewayProxyEvent): Promise<APIGatewayProxyResult> {
+  const route = ROUTES[`${event.httpMethod} ${event.resource}`];
+  if (route === undefined) {
+    return asResult(
+      problem(
+        404,
+        'NotFound',
+        'Not found',
+        `No route ${event.httpMethod} ${event.path}; there are ${Object.keys(ROUTES).join(', ')}`,
+      ),
+    );
+  }
+  const refused = tooLarge(bodyBytes(event), MOST_BODY_BYTES);
+  if (refused) return asResult(refused);
+  try {
+    return await route(event);
+  } catch (error) {
+    return asResult(problemOfLogged(error));
+  }
+}
+
+const MOST_BODY_BYTES = 64 * 1_024;
+
+const ROUTES: Readonly<Record<string, (event: APIGatewayProxyEvent) => Promise<APIGatewayProxyResult>>> = {
+  'POST /v1/acquire': acquire,
+  'POST /v1/adjust': adjust,
+  'POST /v1/release': release,
+  'GET /v1/status/{entity}/{resource}': status,
+  'GET /v1/usage/{entity}': usage,
+};
+
+async function acquire(event: APIGatewayProxyEvent): Promise<APIGatewayProxyResult> {
+  const body = jsonObject(bodyBytes(event));
+  checkFields(body, ['entity', 'resource', 'consume', 'priority'], 'body');
+  const { limiter, tokens, clock } = compose();
+  const { entity, resource, consume, priority } = body as unknown as AcquireRequest & { priority?: Priority };
+  const outcome = await limiter.tryAcquire({ entity, resource, consume, priority });
+  if (!outcome.granted) throw new RateLimitExceeded(outcome.denial);
+  const lease = (await tokens()).sign(outcome.lease, nowMs(clock));
+  return json({ lease, startsInMs: 0, limits: outcome.lease.limits }, rateLimitHeaders(outcome.lease.limits));
+}
+
+async function adjust(event: APIGatewayProxyEvent): Promise<APIGatewayProxyResult> {
+  const body = jsonObject(bodyBytes(event));
+  checkFields(body, ['lease', 'actual'], 'body');
+  if (body.actual === undefined)
+    throw new InvalidArgument({ field: 'actual', value: undefined, expected: 'an object of tokens by limit name' });
+  return ended(body.lease, { kind: 'adjust', actual: body.actual as Tokens });
+}
+
+async function release(event: APIGatewayProxyEvent): Promise<APIGatewayProxyResult> {
+  const body = jsonObject(bodyBytes(event));
+  checkFields(body, ['lease'], 'body');
+  return ended(body.lease, { kind: 'release' });
+}
+
+async function ended(token: unknown, ending: Ending): Promise<APIGatewayProxyResult> {
+  const { tokens, store, clock, namespace } = compose();
+  const state = (await tokens()).verify(token, nowMs(clock));
+  await endOnce({ store, clock, namespace, deadlineMs: DEADLINE_MS }, state, ending);
+  return json(ending.kind === 'release' ? { leaseId: state.id, released: true } : { leaseId: state.id, actual: ending.actual });
+}
+
+async function status(event: APIGatewayProxyEvent): Promise<APIGatewayProxyResult> {
+  const subject = { entity: pathParameter(event, 'entity'), resource: pathParameter(event, 'resource') };
+  return json(await compose().limiter.status(subject));
+}
+
+async function usage(event: APIGatewayProxyEvent): Promise<APIGatewayProxyResult> {
+  const { client, tableName, namespace, clock } = compose();
+  const entity = pathParameter(event, 'entity');
+  checkName(entity, 'entity');
+  const query = event.queryStringParameters ?? {};
+  checkFields(query, ['resource', 'from', 'to', 'by'], 'query');
+  const range = query as UsageRangeQuery & { resource?: string };
+  return json(await readUsage(client, tableName, namespace, { ...range, entity }, new Date(nowMs(clock))));
+}
+
+function json(body: unknown, headers: Record<string, string> = {}): APIGatewayProxyResult {
+  return { statusCode: 200, headers: { 'Content-Type': 'application/json', ...headers }, body: JSON.stringify(body) };
+}

@@ -1,0 +1,68 @@
+import type { APIGatewayProxyEvent, APIGatewayProxyResult, Context } from 'aws-lambda';
+
+/** An answer whose body comes bit by bit. The body must be read to its end, also when nobody listens any more: its end settles the call. */
+export interface StreamedResponse {
+  readonly statusCode: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: AsyncIterable<Uint8Array>;
+}
+
+type Respond = (event: APIGatewayProxyEvent) => Promise<StreamedResponse>;
+
+/** What Lambda's Node runtime offers to functions that stream: https://docs.aws.amazon.com/lambda/latest/dg/config-rs-write-functions.html */
+interface LambdaStreaming {
+  streamifyResponse(
+    handler: (event: APIGatewayProxyEvent, stream: NodeJS.WritableStream, context: Context) => Promise<void>,
+  ): unknown;
+  HttpResponseStream: {
+    from(stream: NodeJS.WritableStream, metadata: { statusCode: number; headers: Record<string, string> }): NodeJS.WritableStream;
+  };
+}
+
+type Handler = (event: APIGatewayProxyEvent) => Promise<APIGatewayProxyResult>;
+
+/** The handler of a function that streams where the runtime can, and answers in one piece where it cannot. */
+export function streamed(respond: Respond): Handler {
+  const runtime = (globalThis as { awslambda?: LambdaStreaming }).awslambda;
+  if (runtime === undefined) return (event) => buffered(respond, event);
+  return runtime.streamifyResponse(async (event, raw) => {
+    const { statusCode, headers, body } = await respond(event);
+    const stream = runtime.HttpResponseStream.from(raw, { statusCode, headers: { ...headers } });
+    await pipe(body, stream);
+  }) as Handler;
+}
+
+/** Writes at the reader's pace. When the reader goes away, reads on to the end of the body, and discards. */
+async function pipe(body: AsyncIterable<Uint8Array>, stream: NodeJS.WritableStream): Promise<void> {
+  let gone = false;
+  let wake: () => void = () => {};
+  const leave = () => {
+    gone = true;
+    wake();
+  };
+  stream
+    .on('error', leave)
+    .on('close', leave)
+    .on('drain', () => wake());
+  for await (const chunk of body) {
+    if (gone || stream.write(chunk)) continue;
+    await new Promise<void>((resolve) => {
+      wake = resolve;
+      if (gone) resolve();
+    });
+  }
+  if (gone) return;
+  await new Promise<void>((resolve) => {
+    wake = resolve;
+    stream.end(resolve);
+  });
+}
+
+async function buffered(respond: Respond, event: APIGatewayProxyEvent): Promise<APIGatewayProxyResult> {
+  const { statusCode, headers, body } = await respond(event);
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of body) chunks.push(chunk);
+  const bytes = Buffer.concat(chunks);
+  const text = /json|text|event-stream|xml/.test(headers['content-type'] ?? headers['Content-Type'] ?? '');
+  return { statusCode, headers: { ...headers }, body: bytes.toString(text ? 'utf8' : 'base64'), isBase64Encoded: !text };
+}

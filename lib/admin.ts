@@ -1,0 +1,98 @@
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { type Clock, nowMs, SystemClock } from './clock.js';
+import { type ApiKey, type CreatedKey, createKey, listKeys, type NewKey, revokeKey } from './config/api-keys.js';
+import { type EntityRecord, limitsItem, limitsOf, type Scope, scopeKey } from './config/config-records.js';
+import { createEntity, getEntity, type NewEntity } from './config/entities.js';
+import type { Limit } from './core/limit.js';
+import { InvalidArgument } from './errors.js';
+import { parseLimits } from './limit-set.js';
+import { type StoreOptions, storeOf } from './limiter-options.js';
+import { checkFields, checkName } from './names.js';
+import type { Store } from './store/store.js';
+import { readUsage, type UsageQuery, type UsageRow } from './usage/read-usage.js';
+
+export interface HeadgateAdminOptions extends StoreOptions {
+  /** @default 'default' */
+  readonly namespace?: string | undefined;
+  /** @default the system's clock */
+  readonly clock?: Clock | undefined;
+}
+
+/** Stores what limiters apply: limits, entities, keys. A limiter sees a change within its `cacheTtlMs`. */
+export class HeadgateAdmin {
+  readonly #store: Store;
+  readonly #namespace: string;
+  readonly #clock: Clock;
+  readonly #table: { readonly client: DynamoDBClient; readonly tableName: string } | undefined;
+
+  constructor(options: HeadgateAdminOptions) {
+    checkFields(options, ['tableName', 'client', 'namespace', 'store', 'clock'], 'options');
+    const { namespace = 'default', clock = new SystemClock(), tableName } = options;
+    checkName(namespace, 'namespace');
+    const client = options.store === undefined ? (options.client ?? new DynamoDBClient({})) : options.client;
+    this.#store = storeOf({ ...options, client }).store;
+    this.#namespace = namespace;
+    this.#clock = clock;
+    this.#table = client !== undefined && tableName !== undefined ? { client, tableName } : undefined;
+  }
+
+  /** Replaces a scope's limits, the whole set. Live buckets keep the share in use. */
+  async setLimits(scope: Scope, limits: readonly Limit[]): Promise<void> {
+    const item = limitsItem(scopeKey(this.#namespace, scope), parseLimits(limits, 'limits'));
+    await this.#store.transact([{ kind: 'put', item }]);
+  }
+
+  /** A scope's own limits; undefined where none are stored for it. */
+  async getLimits(scope: Scope): Promise<readonly Limit[] | undefined> {
+    const [item] = await this.#store.getItems([scopeKey(this.#namespace, scope)]);
+    return limitsOf(item);
+  }
+
+  /** Removes a scope's limits: the next scope's apply. Nothing when there are none. */
+  async deleteLimits(scope: Scope): Promise<void> {
+    await this.#store.transact([{ kind: 'remove', key: scopeKey(this.#namespace, scope) }]);
+  }
+
+  /** Records an entity: its parent, name and metadata. Limits and usage need no record. Throws `EntityExists`. */
+  async createEntity(entity: NewEntity): Promise<EntityRecord> {
+    return createEntity(this.#store, this.#namespace, entity, nowMs(this.#clock));
+  }
+
+  async getEntity(entity: string): Promise<EntityRecord | undefined> {
+    checkName(entity, 'entity');
+    return getEntity(this.#store, this.#namespace, entity);
+  }
+
+  /** Makes an API key for an entity. The secret is in this answer and nowhere else. */
+  async createKey(key: NewKey): Promise<CreatedKey> {
+    checkFields(key, ['entity', 'expiresAt', 'secret'], 'key');
+    checkName(key.entity, 'entity');
+    return createKey(this.#store, this.#namespace, key, nowMs(this.#clock));
+  }
+
+  /** An entity's keys, revoked ones included, without their secrets. */
+  async keys(entity: string): Promise<readonly ApiKey[]> {
+    checkName(entity, 'entity');
+    return listKeys(this.#store, this.#namespace, entity);
+  }
+
+  /** Makes a key worthless. Throws `InvalidArgument` when the entity has no such key. */
+  async revokeKey({ entity, keyId }: { readonly entity: string; readonly keyId: string }): Promise<void> {
+    checkName(entity, 'entity');
+    if (!(await revokeKey(this.#store, this.#namespace, entity, keyId))) {
+      throw new InvalidArgument({ field: 'keyId', value: keyId, expected: `the id of a key of ${entity}` });
+    }
+  }
+
+  /** What an entity consumed, by hour, day or month (UTC): every row whose period overlaps [from, to). @default today, by day */
+  async usage(query: UsageQuery): Promise<{ readonly rows: readonly UsageRow[] }> {
+    if (this.#table === undefined) {
+      throw new InvalidArgument({
+        field: 'tableName',
+        value: undefined,
+        expected: 'given: usage is counted from the table’s stream',
+      });
+    }
+    return readUsage(this.#table.client, this.#table.tableName, this.#namespace, query, new Date(nowMs(this.#clock)));
+  }
+}

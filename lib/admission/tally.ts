@@ -1,0 +1,14 @@
+/** What a limiter did since it was made, in counts: for logs, metrics and tests. */
+export interface Tally {
+  /** Bucket writes sent, failed conditions included: each costs one write unit. */
+  writes: number;
+  granted: number;
+  denied: number;
+  /** Requests and settlements decided without the database, by `onUnavailable`. */
+  unavailable: number;
+  throttled: number;
+  /** Refunds dropped because the answer to their write was lost: they may have happened. */
+  droppedRefunds: number;
+}
+
+export const emptyTally = (): Tally => ({ writes: 0, granted: 0, denied: 0, unavailable: 0, throttled: 0, droppedRefunds: 0 });

@@ -1,0 +1,85 @@
+/** What is configured, as items of the table: where each scope lives, and how its limits are read back. */
+import type { Limit } from '../core/limit.js';
+import { InvalidArgument } from '../errors.js';
+import { parseLimits } from '../limit-set.js';
+import { checkFields, checkName } from '../names.js';
+import { configPk, ENTITY_LIMITS_SK, entityPk, entityResourceSk, META_SK, resourceSk, SYSTEM_SK } from '../store/schema.js';
+import type { Item, ItemKey } from '../store/store.js';
+
+/** Whose limits: everybody's, a resource's, an entity's, or an entity's on one resource. */
+export type Scope =
+  | { readonly system: true }
+  | { readonly resource: string }
+  | { readonly entity: string }
+  | { readonly entity: string; readonly resource: string };
+
+/** An entity's own data, as `getEntity` gives it. */
+export interface EntityRecord {
+  readonly entity: string;
+  /** The entity it belongs to. */
+  readonly parent?: string;
+  /** Whether its requests also draw on its parent, and so on upwards. */
+  readonly cascade: boolean;
+  /** From the parent to the root. */
+  readonly ancestors: readonly string[];
+  readonly name?: string;
+  readonly metadata?: Readonly<Record<string, unknown>>;
+  /** ISO 8601. */
+  readonly createdAt: string;
+}
+
+/** Where a scope's limits are stored. Throws `InvalidArgument` for anything that is not a scope. */
+export function scopeKey(namespace: string, scope: Scope): ItemKey {
+  checkFields(scope, ['system', 'resource', 'entity'], 'scope');
+  const { system, resource, entity } = scope as { system?: unknown; resource?: unknown; entity?: unknown };
+  if (resource !== undefined) checkName(resource, 'scope.resource');
+  if (entity !== undefined) checkName(entity, 'scope.entity');
+  if (
+    system !== undefined
+      ? system !== true || resource !== undefined || entity !== undefined
+      : resource === undefined && entity === undefined
+  ) {
+    throw new InvalidArgument({
+      field: 'scope',
+      value: scope,
+      expected: '{ system: true }, { resource }, { entity } or { entity, resource }',
+    });
+  }
+  if (system === true) return systemKey(namespace);
+  if (entity === undefined) return resourceKey(namespace, resource as string);
+  return resource === undefined ? entityKey(namespace, entity) : entityResourceKey(namespace, entity, resource);
+}
+
+export const systemKey = (namespace: string): ItemKey => ({ pk: configPk(namespace), sk: SYSTEM_SK });
+export const resourceKey = (namespace: string, resource: string): ItemKey => ({
+  pk: configPk(namespace),
+  sk: resourceSk(resource),
+});
+export const entityKey = (namespace: string, entity: string): ItemKey => ({
+  pk: entityPk(namespace, entity),
+  sk: ENTITY_LIMITS_SK,
+});
+export const entityResourceKey = (namespace: string, entity: string, resource: string): ItemKey => ({
+  pk: entityPk(namespace, entity),
+  sk: entityResourceSk(resource),
+});
+export const metaKey = (namespace: string, entity: string): ItemKey => ({ pk: entityPk(namespace, entity), sk: META_SK });
+
+export function limitsItem(key: ItemKey, limits: readonly Limit[]): Item {
+  return { ...key, limits: limits.map((limit) => ({ ...limit })) };
+}
+
+/** The limits of a stored scope; undefined where none are stored. Throws when the item was changed by hand into something illegal. */
+export function limitsOf(item: Item | undefined): readonly Limit[] | undefined {
+  return item === undefined ? undefined : parseLimits(item.limits, `the limits stored at ${item.pk} / ${item.sk}`);
+}
+
+export function entityItem(namespace: string, record: EntityRecord): Item {
+  return { ...metaKey(namespace, record.entity), ...record };
+}
+
+export function entityOf(item: Item | undefined): EntityRecord | undefined {
+  if (item === undefined) return undefined;
+  const { pk: _pk, sk: _sk, ...record } = item;
+  return record as unknown as EntityRecord;
+}

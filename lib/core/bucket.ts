@@ -1,0 +1,53 @@
+/**
+ * A token bucket as one instant: z, when it will be full again (GCRA's theoretical arrival time; ITU-T I.371 annex A, virtual scheduling).
+ *
+ *             debt | --------- window (capacity * t) --------- |
+ *     ---------- now ------------------- z --------------- now + window ----> time
+ *                  '---- used up ---------'------ level -------'
+ *
+ * Refill is implicit: time passes, nothing is written. Instants and spans are femtoseconds in bigint.
+ */
+import { type Limit, rateOf } from './limit.js';
+
+/** One limit of a bucket as it is stored: its full-at instant, and the window under which that was written. */
+export interface Position {
+  readonly fullAtFs: bigint;
+  readonly windowFs: bigint;
+}
+
+/** A bucket's positions by limit name. An absent limit is full. */
+export type Positions = ReadonlyMap<string, Position>;
+
+const later = (a: bigint, b: bigint): bigint => (a > b ? a : b);
+
+/** The span that `tokens` fill. Linear, so bursts, merges and settlements add up exactly. */
+export function fillFs(limit: Limit, tokens: number): bigint {
+  return BigInt(tokens) * rateOf(limit).tokenFs;
+}
+
+/** Whole tokens there now, rounded down; negative: debt. */
+export function level(limit: Limit, fullAtFs: bigint, nowFs: bigint): number {
+  const { tokenFs } = rateOf(limit);
+  const usedFs = later(fullAtFs, nowFs) - nowFs;
+  return limit.capacity - Number((usedFs + tokenFs - 1n) / tokenFs);
+}
+
+/**
+ * How long until `cost` tokens may be taken; 0n when they may be now. The cost must not exceed the bound (the caller refuses it).
+ * `boundFs` is how far z may run ahead of now: the window, or a share of it.
+ */
+export function waitFs(limit: Limit, fullAtFs: bigint, nowFs: bigint, cost: number, boundFs = rateOf(limit).windowFs): bigint {
+  return later(0n, later(fullAtFs, nowFs) + fillFs(limit, cost) - nowFs - boundFs);
+}
+
+/**
+ * The full-at instant of a stored position under the limit's present window: the share in use stays the share in use.
+ * Rounded up, so that a change of limits never gives tokens away. A full bucket is full under any limit.
+ */
+export function fullAtUnder(limit: Limit, position: Position | undefined, nowFs: bigint): bigint | undefined {
+  if (position === undefined) return undefined;
+  const { windowFs } = rateOf(limit);
+  if (position.windowFs === windowFs || position.fullAtFs <= nowFs) return position.fullAtFs;
+  const aheadFs = position.fullAtFs - nowFs;
+  return nowFs + (aheadFs * windowFs + position.windowFs - 1n) / position.windowFs;
+}

@@ -1,0 +1,148 @@
+/**
+ * Every error Headgate throws: one base class, a stable `code` that is the class's name, the numbers and the legal range in the text.
+ * Only `RateLimitExceeded` (in rate-limit-exceeded.ts) means "try again later".
+ */
+export abstract class HeadgateError extends Error {
+  /** Stable, the class's name: match on it across package copies and over HTTP. */
+  abstract readonly code: string;
+
+  constructor(message: string, options?: { readonly cause?: unknown }) {
+    super(message, options);
+    this.name = new.target.name;
+  }
+}
+
+/** The value as a message shows it: strings quoted, long values cut, never throws. */
+export function shown(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);
+  if (typeof value === 'bigint') return `${value}n`;
+  if (typeof value === 'function') return 'a function';
+  if (typeof value !== 'object' || value === null) return Object.is(value, -0) ? '-0' : String(value);
+  if (value instanceof Date) return Number.isNaN(value.getTime()) ? 'an invalid Date' : value.toISOString();
+  try {
+    const json = JSON.stringify(value) ?? 'an object';
+    return json.length > 80 ? `${json.slice(0, 80)}…` : json;
+  } catch {
+    return 'an object';
+  }
+}
+
+export interface InvalidArgumentDetails {
+  /** The field as the caller wrote it: `consume.tpm`, `limits[0].capacity`. */
+  readonly field: string;
+  readonly value: unknown;
+  /** What would have been legal: "an integer from 1 to 9007199254740991". */
+  readonly expected: string;
+  readonly cause?: unknown;
+}
+
+/** An argument outside its legal range. Nothing was read or written. */
+export class InvalidArgument extends HeadgateError {
+  readonly code = 'InvalidArgument';
+  readonly field: string;
+  readonly value: unknown;
+  readonly expected: string;
+
+  constructor(details: InvalidArgumentDetails) {
+    super(
+      `Expected ${details.field} to be ${details.expected}, got ${shown(details.value)}`,
+      details.cause === undefined ? undefined : { cause: details.cause },
+    );
+    this.field = details.field;
+    this.value = details.value;
+    this.expected = details.expected;
+  }
+}
+
+/** A cost that no waiting could ever admit: it is above what the limit holds when full. Nothing was written. Not a 429. */
+export class CostExceedsCapacity extends HeadgateError {
+  readonly code = 'CostExceedsCapacity';
+  readonly entity: string;
+  readonly resource: string;
+  readonly limit: string;
+  readonly capacity: number;
+  readonly requested: number;
+
+  constructor(details: {
+    readonly entity: string;
+    readonly resource: string;
+    readonly limit: string;
+    readonly capacity: number;
+    readonly requested: number;
+  }) {
+    super(
+      `Expected the cost of ${details.limit} to be at most the capacity ${details.capacity} ` +
+        `(entity ${shown(details.entity)}, resource ${shown(details.resource)}), got ${details.requested}`,
+    );
+    this.entity = details.entity;
+    this.resource = details.resource;
+    this.limit = details.limit;
+    this.capacity = details.capacity;
+    this.requested = details.requested;
+  }
+}
+
+/** A request or settlement names a limit that is not configured. */
+export class UnknownLimit extends HeadgateError {
+  readonly code = 'UnknownLimit';
+  readonly limit: string;
+  readonly known: readonly string[];
+
+  constructor(details: { readonly limit: string; readonly known: readonly string[]; readonly where: string }) {
+    super(`Expected ${details.where} to name configured limits (${details.known.join(', ')}), got ${shown(details.limit)}`);
+    this.limit = details.limit;
+    this.known = details.known;
+  }
+}
+
+/** Nothing limits this request: an answer would be free passage, so there is none. */
+export class NoLimitsConfigured extends HeadgateError {
+  readonly code = 'NoLimitsConfigured';
+
+  constructor(
+    readonly entity: string,
+    readonly resource: string,
+  ) {
+    super(
+      `Expected limits for entity ${shown(entity)} on resource ${shown(resource)}: none are stored for the pair, the entity, ` +
+        'the resource or the system. Give `limits` with the request, or store some with HeadgateAdmin.setLimits',
+    );
+  }
+}
+
+/** The lease was ended before this call; what it charged is unchanged. */
+export class LeaseClosed extends HeadgateError {
+  readonly code = 'LeaseClosed';
+
+  constructor(readonly leaseId: string) {
+    super(`Expected lease ${leaseId} to be open: it was closed before, and nothing was changed by this call`);
+  }
+}
+
+/** The database gave no decision in time. Neither a grant nor a denial; `cause` is what it answered last. */
+export class LimiterUnavailable extends HeadgateError {
+  readonly code = 'LimiterUnavailable';
+}
+
+/** Other writers won every attempt at this bucket. Neither a grant nor a denial. */
+export class Contended extends HeadgateError {
+  readonly code = 'Contended';
+
+  constructor(
+    readonly bucket: string,
+    readonly attempts: number,
+  ) {
+    super(
+      `No decision on ${bucket} after ${attempts} attempts: other writers changed it each time. Try again, or give the resource shards`,
+    );
+  }
+}
+
+/** An entity of that name is there already; it was left as it is. */
+export class EntityExists extends HeadgateError {
+  readonly code = 'EntityExists';
+
+  constructor(readonly entity: string) {
+    super(`Expected entity ${shown(entity)} to be new: it exists already and was not changed`);
+  }
+}

@@ -1,0 +1,113 @@
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import type { Grant } from '../admission/admission.js';
+import type { Counts } from '../core/limit.js';
+import { InvalidArgument } from '../errors.js';
+import type { Lease } from '../lease.js';
+import type { LeaseState } from '../limiter.js';
+
+/**
+ * A lease as a signed token: `payload.signature`, both base64url; HMAC-SHA256 over the payload. It says what was charged, where and when, so
+ * that any process with the key can settle it; it is readable, not secret, and worthless when altered, expired or from another namespace.
+ */
+export interface LeaseTokens {
+  /** The token of a lease granted now. */
+  sign(lease: Pick<Lease, 'id' | 'entity' | 'resource' | 'grants'>, nowMs: number): string;
+  /** The lease of a token. Throws `InvalidArgument` naming `lease` for any token that is not one of ours, or is too old. */
+  verify(token: unknown, nowMs: number): LeaseState;
+}
+
+export const LEASE_LIFETIME_SECONDS = 600;
+const LONGEST_TOKEN = 16_384;
+
+/** One bucket in a token: resource, entity, shard, acquired at, and its charges: name, what it counts, tokens, token time, window (fs as decimals). */
+type PackedGrant = readonly [string, string, number, string, readonly (readonly [string, Counts, number, string, string])[]];
+
+interface Payload {
+  readonly v: 1;
+  readonly id: string;
+  readonly ns: string;
+  readonly e: string;
+  readonly r: string;
+  /** Expiry, epoch seconds. */
+  readonly x: number;
+  readonly g: readonly PackedGrant[];
+}
+
+/** Signs with the first key, verifies with any: so a key can be replaced while tokens of the old one are out. */
+export function leaseTokens(keys: readonly string[], namespace: string, lifetimeSeconds = LEASE_LIFETIME_SECONDS): LeaseTokens {
+  const [current] = keys;
+  if (current === undefined || keys.some((key) => key.length < 16)) {
+    throw new InvalidArgument({
+      field: 'HEADGATE_LEASE_KEY',
+      value: 'a key not shown here',
+      expected: 'keys of at least 16 characters',
+    });
+  }
+  return {
+    sign(lease, nowMs) {
+      const payload: Payload = {
+        v: 1,
+        id: lease.id,
+        ns: namespace,
+        e: lease.entity,
+        r: lease.resource,
+        x: Math.floor(nowMs / 1_000) + lifetimeSeconds,
+        g: lease.grants.map(packed),
+      };
+      const body = Buffer.from(JSON.stringify(payload)).toString('base64url');
+      return `${body}.${signature(current, body).toString('base64url')}`;
+    },
+    verify(token, nowMs) {
+      const payload = typeof token === 'string' ? authentic(token, keys) : undefined;
+      if (payload === undefined || payload.ns !== namespace)
+        throw refused(token, 'a lease token that this API issued, unaltered');
+      if (payload.x * 1_000 <= nowMs) {
+        throw refused(token, `a lease token that has not expired (this one did at ${new Date(payload.x * 1_000).toISOString()})`);
+      }
+      return {
+        id: payload.id,
+        entity: payload.e,
+        resource: payload.r,
+        grants: payload.g.map((grant) => unpacked(namespace, grant)),
+      };
+    },
+  };
+}
+
+function authentic(token: string, keys: readonly string[]): Payload | undefined {
+  const [body, mac, ...rest] = token.length > LONGEST_TOKEN ? [] : token.split('.');
+  if (body === undefined || mac === undefined || rest.length > 0) return undefined;
+  const given = Buffer.from(mac, 'base64url');
+  // The canonical form only: base64url decoding forgives altered trailing bits.
+  if (given.toString('base64url') !== mac) return undefined;
+  const matches = keys.some((key) => {
+    const wanted = signature(key, body);
+    return given.length === wanted.length && timingSafeEqual(given, wanted);
+  });
+  return matches ? (JSON.parse(Buffer.from(body, 'base64url').toString()) as Payload) : undefined;
+}
+
+const signature = (key: string, body: string): Buffer => createHmac('sha256', key).update(body).digest();
+
+const packed = ({ key, acquiredAtFs, charges }: Grant): PackedGrant => [
+  key.resource,
+  key.entity,
+  key.shard,
+  acquiredAtFs.toString(),
+  charges.map(({ name, counts, tokens, tokenFs, windowFs }) => [name, counts, tokens, tokenFs.toString(), windowFs.toString()]),
+];
+
+const unpacked = (namespace: string, [resource, entity, shard, acquiredAtFs, charges]: PackedGrant): Grant => ({
+  key: { namespace, resource, entity, shard },
+  acquiredAtFs: BigInt(acquiredAtFs),
+  charges: charges.map(([name, counts, tokens, tokenFs, windowFs]) => ({
+    name,
+    counts,
+    tokens,
+    tokenFs: BigInt(tokenFs),
+    windowFs: BigInt(windowFs),
+  })),
+});
+
+const refused = (token: unknown, expected: string): InvalidArgument =>
+  new InvalidArgument({ field: 'lease', value: typeof token === 'string' ? `${token.slice(0, 12)}…` : token, expected });

@@ -1,0 +1,30 @@
+/** The public names of `headgate`. */
+
+export { HeadgateAdmin, type HeadgateAdminOptions } from './admin.js';
+export type { Tally } from './admission/tally.js';
+export { type Clock, FakeClock, SystemClock } from './clock.js';
+export type { ApiKey, CreatedKey } from './config/api-keys.js';
+export type { EntityRecord, Scope } from './config/config-records.js';
+export { type BucketOptions, type Counts, type CustomBucket, Limit, type TokenBucketLimit } from './core/limit.js';
+export {
+  Contended,
+  CostExceedsCapacity,
+  EntityExists,
+  HeadgateError,
+  InvalidArgument,
+  LeaseClosed,
+  LimiterUnavailable,
+  NoLimitsConfigured,
+  UnknownLimit,
+} from './errors.js';
+export { type DecidedBy, Lease, type Tokens } from './lease.js';
+export { type LeaseState, type Outcome, RateLimiter } from './limiter.js';
+export type { OnUnavailable, RateLimiterOptions } from './limiter-options.js';
+export { type Denial, RateLimitExceeded } from './rate-limit-exceeded.js';
+export type { LimitReport } from './report.js';
+export type { AcquireRequest, NeededRequest, Priority, Subject } from './request.js';
+export type { LimitStatus, Status } from './status.js';
+export { createTable } from './store/create-table.js';
+export { MemoryStore } from './store/memory-store.js';
+export { type Store, StoreFailure } from './store/store.js';
+export { tableDefinition } from './store/table-definition.js';

@@ -1,0 +1,195 @@
+import { randomUUID } from 'node:crypto';
+import type { Grant } from './admission/admission.js';
+import type { Counts } from './core/limit.js';
+import type { Charge, Difference } from './core/settlement.js';
+import { InvalidArgument, LeaseClosed, UnknownLimit } from './errors.js';
+import type { LimitReport } from './report.js';
+
+/** Tokens by limit name. */
+export type Tokens = Readonly<Record<string, number>>;
+
+/** The tokens of one limit. Names such as `constructor` are legal, so only own fields count. */
+export function tokensOf(tokens: Tokens, name: string): number | undefined {
+  return Object.hasOwn(tokens, name) ? tokens[name] : undefined;
+}
+
+/** Who decided a lease: the database, or `onUnavailable` while there was no answer from it. */
+export type DecidedBy = 'store' | 'allow' | 'local';
+
+/** Where a lease posts its differences. Resolves false when they could not be written. */
+export type PostDifferences = (grant: Grant, differences: readonly Difference[]) => Promise<boolean>;
+
+export interface LeaseParts {
+  /** @default a random UUID */
+  readonly id?: string;
+  readonly entity: string;
+  readonly resource: string;
+  readonly grants: readonly Grant[];
+  readonly decidedBy: DecidedBy;
+  readonly waitedMs: number;
+  /** What was left of every limit right after the grant; computed when first asked for. */
+  readonly limits: () => readonly LimitReport[];
+  readonly post: PostDifferences;
+}
+
+/**
+ * A granted request. What it charged stays charged until it is adjusted, settled or released; a lease never ended keeps its charge.
+ * Settling is never refused and never throws for want of an answer (finished work is not turned into an error): see `unposted`.
+ */
+export class Lease implements AsyncDisposable {
+  readonly id: string;
+  readonly entity: string;
+  readonly resource: string;
+  readonly decidedBy: DecidedBy;
+  /** Milliseconds that `acquire` waited before it was granted. */
+  readonly waitedMs: number;
+  readonly #limits: () => readonly LimitReport[];
+  readonly #post: PostDifferences;
+  #reports: readonly LimitReport[] | undefined;
+  #grants: readonly Grant[];
+  #settled = new Set<string>();
+  #closed = false;
+  #unposted = 0;
+
+  constructor(parts: LeaseParts) {
+    this.id = parts.id ?? randomUUID();
+    this.entity = parts.entity;
+    this.resource = parts.resource;
+    this.decidedBy = parts.decidedBy;
+    this.waitedMs = parts.waitedMs;
+    this.#grants = parts.grants;
+    this.#limits = parts.limits;
+    this.#post = parts.post;
+  }
+
+  /** Every limit of every level as it stood right after the grant. */
+  get limits(): readonly LimitReport[] {
+    this.#reports ??= this.#limits();
+    return this.#reports;
+  }
+
+  /** What is charged now, by limit: the most over the levels. */
+  get charged(): Tokens {
+    return Object.fromEntries(this.#charged());
+  }
+
+  /** What each of its limits counts. */
+  get counts(): readonly { readonly name: string; readonly counts: Counts }[] {
+    const counts = new Map(this.#grants.flatMap(({ charges }) => charges.map((charge) => [charge.name, charge.counts])));
+    return [...counts].map(([name, counted]) => ({ name, counts: counted }));
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Adjustments, settlements and releases that could not be written: the database gave no answer in time. */
+  get unposted(): number {
+    return this.#unposted;
+  }
+
+  /** The grants with their charges as they are now, for a lease that travels. */
+  get grants(): readonly Grant[] {
+    return this.#grants;
+  }
+
+  /**
+   * Changes the charge by a difference, at every level that has the limit: `{ tpm: +1500 }` may go into debt, `{ tpm: -30 }` gives back.
+   * Integers; a charge never goes below 0. Throws `LeaseClosed`, `UnknownLimit`, `InvalidArgument`.
+   */
+  async adjust(difference: Tokens): Promise<void> {
+    this.#open();
+    const charged = this.#charged();
+    for (const [name, tokens] of this.#known(difference, 'difference')) {
+      const least = -(charged.get(name) ?? 0);
+      if (!Number.isSafeInteger(tokens) || tokens < least || tokens > Number.MAX_SAFE_INTEGER + least) {
+        throw new InvalidArgument({
+          field: `difference.${name}`,
+          value: tokens,
+          expected: `an integer from ${least} (all that is charged) to ${Number.MAX_SAFE_INTEGER + least}`,
+        });
+      }
+    }
+    await this.#charge((charge) => charge.tokens + (tokensOf(difference, charge.name) ?? 0));
+  }
+
+  /**
+   * Makes the charge what it really was: `{ tpm: 2000 }`, an integer from 0. Limits not named stay as charged; a later settle replaces an
+   * earlier one. Throws `LeaseClosed`, `UnknownLimit`, `InvalidArgument`.
+   */
+  async settle(actual: Tokens): Promise<void> {
+    this.#open();
+    const names = this.#known(actual, 'actual');
+    for (const [name, tokens] of names) {
+      if (!Number.isSafeInteger(tokens) || tokens < 0) {
+        throw new InvalidArgument({
+          field: `actual.${name}`,
+          value: tokens,
+          expected: `an integer from 0 to ${Number.MAX_SAFE_INTEGER}`,
+        });
+      }
+    }
+    for (const [name] of names) this.#settled.add(name);
+    await this.#charge((charge) => tokensOf(actual, charge.name) ?? charge.tokens);
+  }
+
+  /** Gives back all that is charged now, a settled amount included, and ends the lease. Throws `LeaseClosed`. */
+  async release(): Promise<void> {
+    this.#open();
+    this.#closed = true;
+    await this.#charge(() => 0);
+  }
+
+  /** Ends the lease and gives back what was never settled: for work that failed. Nothing when the lease has ended. */
+  async abandon(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#charge((charge) => (this.#settled.has(charge.name) ? charge.tokens : 0));
+  }
+
+  /** Ends the lease; an unsettled charge stays. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+  }
+
+  async #charge(to: (charge: Charge) => number): Promise<void> {
+    const before = this.#grants;
+    this.#grants = before.map((grant) => ({
+      ...grant,
+      charges: grant.charges.map((charge) => ({ ...charge, tokens: to(charge) })),
+    }));
+    const posted = await Promise.all(
+      before.map((grant) => {
+        const differences = grant.charges
+          .map((charge) => ({ charge, tokens: to(charge) - charge.tokens }))
+          .filter(({ tokens }) => tokens !== 0);
+        return differences.length === 0 ? true : this.#post(grant, differences);
+      }),
+    );
+    this.#unposted += posted.filter((done) => !done).length;
+  }
+
+  #known(tokens: Tokens, field: string): readonly [string, number][] {
+    if (typeof tokens !== 'object' || tokens === null || Array.isArray(tokens)) {
+      throw new InvalidArgument({ field, value: tokens, expected: 'an object of tokens by limit name' });
+    }
+    const charged = this.#charged();
+    const entries = Object.entries(tokens);
+    for (const [name] of this.decidedBy === 'allow' ? [] : entries) {
+      if (!charged.has(name)) throw new UnknownLimit({ limit: name, known: [...charged.keys()], where: field });
+    }
+    return entries;
+  }
+
+  #charged(): ReadonlyMap<string, number> {
+    const charged = new Map<string, number>();
+    for (const { charges } of this.#grants) {
+      for (const { name, tokens } of charges) charged.set(name, Math.max(charged.get(name) ?? 0, tokens));
+    }
+    return charged;
+  }
+
+  #open(): void {
+    if (this.#closed) throw new LeaseClosed(this.id);
+  }
+}

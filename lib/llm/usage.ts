@@ -1,0 +1,44 @@
+import { isJsonObject } from './json-object.js';
+
+/**
+ * The tokens one call really used, as the provider counted them. Integers of at least 0.
+ * `cachedInputTokens` is the part of `inputTokens` that came from the provider's prompt cache.
+ * `totalTokens` is the provider's own total; it may exceed input plus output where reasoning is counted apart.
+ */
+export interface Usage {
+  readonly inputTokens: number;
+  readonly cachedInputTokens: number;
+  readonly outputTokens: number;
+  readonly totalTokens: number;
+}
+
+/**
+ * The usage in an OpenAI-compatible answer, or in one event of its stream; undefined when it states none.
+ * Reads chat completions and embeddings (`usage.prompt_tokens`), the Responses API (`usage.input_tokens`) and its events
+ * (`response.usage`). An answer without an output count, as embeddings are, used its total less its input.
+ * A usage that contradicts itself is none: negative, fractional or missing counts, more cached than input, a total below
+ * its parts. The caller then keeps its estimate, which is safer than settling to a wrong number.
+ */
+export function usageOfOpenAi(body: unknown): Usage | undefined {
+  if (!isJsonObject(body)) return undefined;
+  if (isJsonObject(body.usage)) return usageOfCounts(body.usage);
+  if (isJsonObject(body.response) && isJsonObject(body.response.usage)) return usageOfCounts(body.response.usage);
+  return undefined;
+}
+
+function usageOfCounts(counts: Readonly<Record<string, unknown>>): Usage | undefined {
+  const usage =
+    counts.prompt_tokens === undefined
+      ? { input: counts.input_tokens, output: counts.output_tokens, details: counts.input_tokens_details }
+      : { input: counts.prompt_tokens, output: counts.completion_tokens, details: counts.prompt_tokens_details };
+  const cached = isJsonObject(usage.details) ? (usage.details.cached_tokens ?? 0) : 0;
+  const total = counts.total_tokens;
+  if (!isTokenCount(usage.input) || !isTokenCount(cached) || !isTokenCount(total)) return undefined;
+  const output = usage.output ?? total - usage.input;
+  if (!isTokenCount(output) || cached > usage.input || total < usage.input + output) return undefined;
+  return { inputTokens: usage.input, cachedInputTokens: cached, outputTokens: output, totalTokens: total };
+}
+
+function isTokenCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}

@@ -1,0 +1,77 @@
+import { fullAtUnder, level, type Positions } from './core/bucket.js';
+import { type Demand, judge, type Verdict } from './core/decision.js';
+import { type Counts, FS_PER_MS, type Limit, rateOf } from './core/limit.js';
+
+/** How one limit of one level stood towards one request. Tokens are whole, times whole milliseconds rounded up. */
+export interface LimitReport {
+  readonly entity: string;
+  readonly resource: string;
+  readonly limit: string;
+  readonly counts: Counts;
+  readonly capacity: number;
+  /** Tokens there; negative: debt. */
+  readonly available: number;
+  readonly requested: number;
+  /** 0 where this limit did not deny. */
+  readonly retryAfterMs: number;
+  /** Until the limit is full again. */
+  readonly resetMs: number;
+  /** How long the whole capacity takes to refill. */
+  readonly windowMs: number;
+}
+
+interface Level {
+  readonly entity: string;
+  readonly resource: string;
+}
+
+/** Milliseconds, rounded up: a wait is never stated short. */
+export const ceilMs = (fs: bigint): number => Number((fs + FS_PER_MS - 1n) / FS_PER_MS);
+
+/** The reports of a bucket that denied, or that would have granted, its demands. */
+export function reports(levelOf: Level, demands: readonly Demand[], positions: Positions, nowFs: bigint): readonly LimitReport[] {
+  return judge(demands, positions, nowFs).map((verdict) => report(levelOf, verdict, nowFs));
+}
+
+/** The reports after a grant: what is left. */
+export function remaining(
+  levelOf: Level,
+  demands: readonly Demand[],
+  positions: Positions,
+  nowFs: bigint,
+): readonly LimitReport[] {
+  return demands.map(({ limit, cost }) => {
+    const fullAtFs = fullAtUnder(limit, positions.get(limit.name), nowFs) ?? nowFs;
+    return report(levelOf, { limit, cost, available: level(limit, fullAtFs, nowFs), waitFs: 0n, fullAtFs }, nowFs);
+  });
+}
+
+/** The reports that a granted level contributes to a denial by another: as it stands once its charge is given back. */
+export function givenBack(
+  levelOf: Level,
+  demands: readonly Demand[],
+  positions: Positions,
+  nowFs: bigint,
+): readonly LimitReport[] {
+  return remaining(levelOf, demands, positions, nowFs).map((after) => ({
+    ...after,
+    available: Math.min(after.capacity, after.available + after.requested),
+  }));
+}
+
+function report({ entity, resource }: Level, { limit, cost, available, waitFs, fullAtFs }: Verdict, nowFs: bigint): LimitReport {
+  return {
+    entity,
+    resource,
+    limit: limit.name,
+    counts: limit.counts,
+    capacity: limit.capacity,
+    available,
+    requested: cost,
+    retryAfterMs: ceilMs(waitFs),
+    resetMs: fullAtFs > nowFs ? ceilMs(fullAtFs - nowFs) : 0,
+    windowMs: windowMs(limit),
+  };
+}
+
+const windowMs = (limit: Limit): number => ceilMs(rateOf(limit).windowFs);

@@ -1,0 +1,93 @@
+import type { Limit } from './core/limit.js';
+import { InvalidArgument } from './errors.js';
+import type { Tokens } from './lease.js';
+import { parseLimits } from './limit-set.js';
+import { checkFields, checkName } from './names.js';
+
+export const PRIORITIES = ['low', 'normal', 'high', 'critical'] as const;
+export type Priority = (typeof PRIORITIES)[number];
+
+/** Whose bucket, and by which limits. */
+export interface Subject {
+  /** The caller that is limited: a key, a project, a customer. 1 to 256 bytes of printable UTF-8 without `#`. */
+  readonly entity: string;
+  /** What is limited: a model, a provider, an endpoint. The same range. */
+  readonly resource: string;
+  /** Limits for this request, instead of those stored: no configuration is read. @default those stored */
+  readonly limits?: readonly Limit[] | undefined;
+}
+
+export interface AcquireRequest extends Subject {
+  /** Whole tokens by limit name, from 0. Limits not named are not charged, but one in debt still denies. */
+  readonly consume: Tokens;
+  /** How long to wait for tokens, 0 to 86,400,000. @default 0: a denial at once */
+  readonly maxWaitMs?: number | undefined;
+  /** @default 'normal' */
+  readonly priority?: Priority | undefined;
+  /** Ends the waiting. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface NeededRequest extends Subject {
+  /** Whole tokens by limit name. */
+  readonly needed: Tokens;
+}
+
+export const LONGEST_WAIT_MS = 86_400_000;
+const SUBJECT_FIELDS = ['entity', 'resource', 'limits'];
+const ACQUIRE_FIELDS = [...SUBJECT_FIELDS, 'consume', 'maxWaitMs', 'priority', 'signal'];
+const NEEDED_FIELDS = [...SUBJECT_FIELDS, 'needed'];
+
+/** Checks a request to acquire. Returns its limits, parsed; undefined when the stored ones apply. Throws `InvalidArgument`. */
+export function checkAcquire(request: AcquireRequest): readonly Limit[] | undefined {
+  checkFields(request, ACQUIRE_FIELDS, 'request');
+  const { maxWaitMs, priority, signal } = request;
+  const limits = checkedSubject(request);
+  checkTokens(request.consume, 'consume');
+  if (maxWaitMs !== undefined && !(typeof maxWaitMs === 'number' && maxWaitMs >= 0 && maxWaitMs <= LONGEST_WAIT_MS)) {
+    throw new InvalidArgument({
+      field: 'maxWaitMs',
+      value: maxWaitMs,
+      expected: `a number from 0 to ${LONGEST_WAIT_MS} (a day)`,
+    });
+  }
+  if (priority !== undefined && !PRIORITIES.includes(priority)) {
+    throw new InvalidArgument({ field: 'priority', value: priority, expected: `one of ${PRIORITIES.join(', ')}` });
+  }
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new InvalidArgument({ field: 'signal', value: signal, expected: 'an AbortSignal' });
+  }
+  return limits;
+}
+
+export function checkNeeded(request: NeededRequest): readonly Limit[] | undefined {
+  checkFields(request, NEEDED_FIELDS, 'request');
+  checkTokens(request.needed, 'needed');
+  return checkedSubject(request);
+}
+
+export function checkSubject(request: Subject): readonly Limit[] | undefined {
+  checkFields(request, SUBJECT_FIELDS, 'request');
+  return checkedSubject(request);
+}
+
+function checkedSubject({ entity, resource, limits }: Subject): readonly Limit[] | undefined {
+  checkName(entity, 'entity');
+  checkName(resource, 'resource');
+  return limits === undefined ? undefined : parseLimits(limits, 'limits');
+}
+
+function checkTokens(tokens: unknown, field: string): asserts tokens is Tokens {
+  if (typeof tokens !== 'object' || tokens === null || Array.isArray(tokens)) {
+    throw new InvalidArgument({ field, value: tokens, expected: 'an object of whole tokens by limit name' });
+  }
+  for (const [name, cost] of Object.entries(tokens)) {
+    if (typeof cost !== 'number' || !Number.isSafeInteger(cost) || cost < 0) {
+      throw new InvalidArgument({
+        field: `${field}.${name}`,
+        value: cost,
+        expected: `an integer from 0 to ${Number.MAX_SAFE_INTEGER}`,
+      });
+    }
+  }
+}

@@ -1,0 +1,123 @@
+/** Bucket writes as DynamoDB requests: pure values, built here and sent elsewhere. */
+import type { AttributeValue, Update, UpdateItemCommandInput } from '@aws-sdk/client-dynamodb';
+import type { LimitWrite } from '../core/branch.js';
+import type { Position } from '../core/bucket.js';
+import {
+  BUCKET_SK,
+  type BucketKey,
+  bucketPk,
+  CONSUMED_PREFIX,
+  DENIALS,
+  FULL_AT_PREFIX,
+  PK,
+  REQUESTS,
+  SCHEMA_VERSION,
+  SK,
+  TTL,
+  VERSION,
+  WINDOW_PREFIX,
+} from './schema.js';
+import type { BucketState, BucketWrite } from './store.js';
+
+/** The names, values and clauses of one request, gathered limit by limit. */
+interface Clauses {
+  readonly names: Record<string, string>;
+  readonly values: Record<string, AttributeValue>;
+  readonly set: string[];
+  readonly add: string[];
+  readonly conditions: string[];
+}
+
+export function bucketItemKey(key: BucketKey): Record<string, AttributeValue> {
+  return { [PK]: { S: bucketPk(key) }, [SK]: { S: BUCKET_SK } };
+}
+
+/** The UpdateItem of a bucket write. Its answer is the whole item: after the write, or as it was met when a condition failed. */
+export function updateBucket(tableName: string, write: BucketWrite): UpdateItemCommandInput {
+  return { ...bucketUpdate(tableName, write), ReturnValues: 'ALL_NEW', ReturnConsumedCapacity: 'NONE' };
+}
+
+/** The same write as a part of a transaction. */
+export function bucketUpdate(tableName: string, write: BucketWrite) {
+  const clauses: Clauses = {
+    names: { '#v': VERSION, '#ttl': TTL },
+    values: { ':v': number(SCHEMA_VERSION), ':ttl': number(write.ttl.seconds) },
+    set: ['#v = :v', write.ttl.ifAbsent ? '#ttl = if_not_exists(#ttl, :ttl)' : '#ttl = :ttl'],
+    add: [],
+    conditions: [],
+  };
+  write.limits.forEach((limit, index) => {
+    limitClauses(clauses, limit, index);
+  });
+  counter(clauses, '#n', REQUESTS, ':n', write.requests);
+  counter(clauses, '#d', DENIALS, ':d', write.denials);
+  return {
+    TableName: tableName,
+    Key: bucketItemKey(write.key),
+    UpdateExpression: `SET ${clauses.set.join(', ')}${clauses.add.length > 0 ? ` ADD ${clauses.add.join(', ')}` : ''}`,
+    ...(clauses.conditions.length > 0 && { ConditionExpression: clauses.conditions.join(' AND ') }),
+    ExpressionAttributeNames: clauses.names,
+    ExpressionAttributeValues: clauses.values,
+    ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
+  } satisfies Update & UpdateItemCommandInput;
+}
+
+/**
+ * One limit's clauses. On the axis of stored z (see core/branch.ts):
+ *
+ *     idle       | busy             | refused
+ *     z < :lo    | :lo <= z <= :hi  |
+ */
+function limitClauses(clauses: Clauses, limit: LimitWrite, index: number): void {
+  const { names, values, set, conditions } = clauses;
+  const [z, w] = [`#z${index}`, `#w${index}`];
+  const value = (name: string, fs: bigint): string => {
+    const placeholder = `:${name}${index}`;
+    values[placeholder] = { N: fs.toString() };
+    return placeholder;
+  };
+  names[z] = FULL_AT_PREFIX + limit.name;
+  names[w] = WINDOW_PREFIX + limit.name;
+  counter(clauses, `#u${index}`, CONSUMED_PREFIX + limit.name, `:u${index}`, limit.consumed);
+  const { branch } = limit;
+  const window = value('w', limit.windowFs);
+  switch (branch.kind) {
+    case 'busy':
+      conditions.push(`${z} BETWEEN ${value('lo', branch.minFs)} AND ${value('hi', branch.maxFs)}`, `${w} = ${window}`);
+      if (branch.addFs !== 0n) set.push(`${z} = ${z} + ${value('a', branch.addFs)}`);
+      return;
+    case 'idle':
+      conditions.push(`(attribute_not_exists(${z}) OR (${z} < ${value('lo', branch.belowFs)} AND ${w} = ${window}))`);
+      set.push(`${z} = ${value('z', branch.fullAtFs)}`, `${w} = ${window}`);
+      return;
+    case 'replace':
+      conditions.push(`${z} = ${value('sz', branch.seen.fullAtFs)}`, `${w} = ${value('sw', branch.seen.windowFs)}`);
+      set.push(`${z} = ${value('z', branch.fullAtFs)}`, `${w} = ${window}`);
+      return;
+    case 'shift':
+      conditions.push(`(attribute_not_exists(${w}) OR ${w} = ${window})`);
+      set.push(`${z} = if_not_exists(${z}, ${value('z', branch.ifAbsentFs)}) + ${value('a', branch.addFs)}`, `${w} = ${window}`);
+  }
+}
+
+function counter(clauses: Clauses, name: string, attribute: string, placeholder: string, amount: bigint | number): void {
+  if (BigInt(amount) === 0n) return;
+  clauses.names[name] = attribute;
+  clauses.values[placeholder] = number(amount);
+  clauses.add.push(`${name} ${placeholder}`);
+}
+
+const number = (value: bigint | number): AttributeValue => ({ N: value.toString() });
+
+/** A bucket item's positions. Attributes of limits that are no longer configured come along and are ignored by their names. */
+export function bucketState(item: Record<string, AttributeValue>): BucketState {
+  const positions = new Map<string, Position>();
+  for (const [attribute, value] of Object.entries(item)) {
+    if (!attribute.startsWith(FULL_AT_PREFIX) || value.N === undefined) continue;
+    const name = attribute.slice(FULL_AT_PREFIX.length);
+    const windowFs = item[WINDOW_PREFIX + name]?.N;
+    if (windowFs !== undefined) positions.set(name, { fullAtFs: BigInt(value.N), windowFs: BigInt(windowFs) });
+  }
+  const ttl = item[TTL]?.N;
+  return { positions, ttlSeconds: ttl === undefined ? undefined : Number(ttl) };
+}

@@ -1,0 +1,187 @@
+import {
+  BatchGetItemCommand,
+  ConditionalCheckFailedException,
+  type DynamoDBClient,
+  GetItemCommand,
+  type KeysAndAttributes,
+  QueryCommand,
+  type QueryCommandOutput,
+  TransactionCanceledException,
+  type TransactWriteItem,
+  TransactWriteItemsCommand,
+  UpdateItemCommand,
+} from '@aws-sdk/client-dynamodb';
+import { marshall, unmarshall } from '@aws-sdk/util-dynamodb';
+import { bucketItemKey, bucketState, bucketUpdate, updateBucket } from './bucket-expressions.js';
+import { failure, INSIDE_RETRIES, singleAttempt, unwrapped } from './dynamo-send.js';
+import { type BucketKey, PK, SK } from './schema.js';
+import {
+  type BucketState,
+  type BucketWrite,
+  type CallOptions,
+  EMPTY_BUCKET,
+  type Item,
+  type ItemKey,
+  type Operation,
+  type Store,
+  StoreFailure,
+  type TransactionResult,
+  type WriteResult,
+} from './store.js';
+
+const UNPROCESSED_ROUNDS = 8;
+
+/** The store over one DynamoDB table: an acquire or a settlement is one UpdateItem (1 WCU), a level one GetItem, a configuration one BatchGetItem. */
+export class DynamoStore implements Store {
+  readonly #client: DynamoDBClient;
+  readonly #tableName: string;
+
+  constructor(options: { readonly client: DynamoDBClient; readonly tableName: string }) {
+    this.#client = options.client;
+    this.#tableName = options.tableName;
+  }
+
+  async write(write: BucketWrite, { signal }: CallOptions = {}): Promise<WriteResult> {
+    const command = new UpdateItemCommand(updateBucket(this.#tableName, write));
+    command.middlewareStack.add(singleAttempt, INSIDE_RETRIES);
+    try {
+      const { Attributes } = await this.#client.send(command, abortedBy(signal));
+      return { applied: true, state: bucketState(Attributes ?? {}) };
+    } catch (error) {
+      const cause = unwrapped(error);
+      if (cause instanceof ConditionalCheckFailedException) {
+        return { applied: false, state: cause.Item === undefined ? EMPTY_BUCKET : bucketState(cause.Item) };
+      }
+      throw await failure(error, this.#client, this.#tableName);
+    }
+  }
+
+  async read(key: BucketKey, { signal }: CallOptions = {}): Promise<BucketState | undefined> {
+    const command = new GetItemCommand({ TableName: this.#tableName, Key: bucketItemKey(key), ConsistentRead: true });
+    const { Item: item } = await this.#sent(() => this.#client.send(command, abortedBy(signal)));
+    return item === undefined ? undefined : bucketState(item);
+  }
+
+  async getItems(keys: readonly ItemKey[], { signal }: CallOptions = {}): Promise<readonly (Item | undefined)[]> {
+    const found = new Map<string, Item>();
+    let wanted: KeysAndAttributes[] =
+      keys.length === 0 ? [] : [{ Keys: keys.map((key) => marshall({ [PK]: key.pk, [SK]: key.sk })) }];
+    for (let round = 0; wanted.length > 0; round += 1) {
+      if (round === UNPROCESSED_ROUNDS) {
+        throw new StoreFailure(`DynamoDB left ${wanted.length} keys unprocessed ${round} times`, {
+          ambiguous: false,
+          retryable: true,
+          cause: undefined,
+        });
+      }
+      const [request] = wanted;
+      if (request === undefined) break;
+      const command = new BatchGetItemCommand({ RequestItems: { [this.#tableName]: request } });
+      const { Responses, UnprocessedKeys } = await this.#sent(() => this.#client.send(command, abortedBy(signal)));
+      for (const raw of Responses?.[this.#tableName] ?? []) {
+        const item = unmarshall(raw) as Item;
+        found.set(itemId(item), item);
+      }
+      const unprocessed = UnprocessedKeys?.[this.#tableName];
+      wanted = unprocessed?.Keys?.length ? [unprocessed] : [];
+    }
+    return keys.map((key) => found.get(itemId(key)));
+  }
+
+  async queryItems(pk: string, skPrefix: string, { signal }: CallOptions = {}): Promise<readonly Item[]> {
+    const items: Item[] = [];
+    let start: QueryCommandOutput['LastEvaluatedKey'];
+    do {
+      const command = new QueryCommand({
+        TableName: this.#tableName,
+        KeyConditionExpression: '#pk = :pk AND begins_with(#sk, :prefix)',
+        ExpressionAttributeNames: { '#pk': PK, '#sk': SK },
+        ExpressionAttributeValues: marshall({ ':pk': pk, ':prefix': skPrefix }),
+        ExclusiveStartKey: start,
+        ConsistentRead: true,
+      });
+      const page = await this.#sent(() => this.#client.send(command, abortedBy(signal)));
+      items.push(...(page.Items ?? []).map((item) => unmarshall(item) as Item));
+      start = page.LastEvaluatedKey;
+    } while (start !== undefined);
+    return items;
+  }
+
+  async transact(operations: readonly Operation[], { signal }: CallOptions = {}): Promise<TransactionResult> {
+    const command = new TransactWriteItemsCommand({
+      TransactItems: operations.map((operation) => this.#transactItem(operation)),
+    });
+    command.middlewareStack.add(singleAttempt, INSIDE_RETRIES);
+    try {
+      await this.#client.send(command, abortedBy(signal));
+      return { applied: true };
+    } catch (error) {
+      const cause = unwrapped(error);
+      if (cause instanceof TransactionCanceledException) {
+        const failed = (cause.CancellationReasons ?? []).flatMap((reason, index) => {
+          if (reason.Code !== 'ConditionalCheckFailed') return [];
+          const isBucket = operations[index]?.kind === 'bucket';
+          return [
+            {
+              index,
+              met: isBucket || reason.Item === undefined ? undefined : (unmarshall(reason.Item) as Item),
+              state: isBucket ? (reason.Item === undefined ? EMPTY_BUCKET : bucketState(reason.Item)) : undefined,
+            },
+          ];
+        });
+        if (failed.length > 0) return { applied: false, failed };
+        // Another transaction, or a throttled partition: nothing was written, and a moment later it may be.
+        throw new StoreFailure('DynamoDB cancelled the transaction', { ambiguous: false, retryable: true, cause });
+      }
+      throw await failure(error, this.#client, this.#tableName);
+    }
+  }
+
+  #transactItem(operation: Operation): TransactWriteItem {
+    const TableName = this.#tableName;
+    switch (operation.kind) {
+      case 'put':
+        return {
+          Put: {
+            TableName,
+            Item: marshall(operation.item, { removeUndefinedValues: true }),
+            ...(operation.ifAbsent && {
+              ConditionExpression: 'attribute_not_exists(#pk)',
+              ExpressionAttributeNames: { '#pk': PK },
+              ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
+            }),
+          },
+        };
+      case 'remove':
+        return {
+          Delete: {
+            TableName,
+            Key: marshall({ [PK]: operation.key.pk, [SK]: operation.key.sk }),
+            ...(operation.ifPresent && { ConditionExpression: 'attribute_exists(#pk)', ExpressionAttributeNames: { '#pk': PK } }),
+          },
+        };
+      case 'requirePresent':
+        return {
+          ConditionCheck: {
+            TableName,
+            Key: marshall({ [PK]: operation.key.pk, [SK]: operation.key.sk }),
+            ConditionExpression: 'attribute_exists(#pk)',
+            ExpressionAttributeNames: { '#pk': PK },
+          },
+        };
+      case 'bucket':
+        return { Update: bucketUpdate(TableName, operation.write) };
+    }
+  }
+
+  async #sent<T>(send: () => Promise<T>): Promise<T> {
+    try {
+      return await send();
+    } catch (error) {
+      throw await failure(error, this.#client, this.#tableName);
+    }
+  }
+}
+
+const itemId = (key: ItemKey): string => `${key.pk}\n${key.sk}`;
+const abortedBy = (signal: AbortSignal | undefined) => (signal === undefined ? {} : { abortSignal: signal });

@@ -1,0 +1,108 @@
+import { evaluated } from '../core/branch.js';
+import type { Position } from '../core/bucket.js';
+import { type BucketKey, bucketPk } from './schema.js';
+import {
+  type BucketState,
+  type BucketWrite,
+  EMPTY_BUCKET,
+  type Item,
+  type ItemKey,
+  type Operation,
+  type Store,
+  type TransactionResult,
+  type WriteResult,
+} from './store.js';
+
+/**
+ * A store in this process's memory, for users' tests and single-process tools: it evaluates the very conditions the database does.
+ * Share one instance between limiters to share their buckets. Nothing expires, nothing is persisted.
+ */
+export class MemoryStore implements Store {
+  readonly #buckets = new Map<string, BucketState>();
+  readonly #items = new Map<string, Item>();
+
+  async write(write: BucketWrite): Promise<WriteResult> {
+    const pk = bucketPk(write.key);
+    const stored = this.#buckets.get(pk);
+    const written = after(write, stored);
+    if (written === undefined) return { applied: false, state: stored ?? EMPTY_BUCKET };
+    this.#buckets.set(pk, written);
+    return { applied: true, state: written };
+  }
+
+  async read(key: BucketKey): Promise<BucketState | undefined> {
+    return this.#buckets.get(bucketPk(key));
+  }
+
+  async getItems(keys: readonly ItemKey[]): Promise<readonly (Item | undefined)[]> {
+    return keys.map((key) => copied(this.#items.get(itemId(key))));
+  }
+
+  async queryItems(pk: string, skPrefix: string): Promise<readonly Item[]> {
+    return [...this.#items.values()]
+      .filter((item) => item.pk === pk && item.sk.startsWith(skPrefix))
+      .sort((a, b) => (a.sk < b.sk ? -1 : 1))
+      .map((item) => structuredClone(item));
+  }
+
+  async transact(operations: readonly Operation[]): Promise<TransactionResult> {
+    const failed = operations.flatMap((operation, index) => {
+      const met = this.#refusal(operation);
+      return met === undefined ? [] : [{ index, ...met }];
+    });
+    if (failed.length > 0) return { applied: false, failed };
+    for (const operation of operations) this.#perform(operation);
+    return { applied: true };
+  }
+
+  /** What an operation met, when that keeps it from happening. */
+  #refusal(operation: Operation): { met: Item | undefined; state: BucketState | undefined } | undefined {
+    switch (operation.kind) {
+      case 'put': {
+        const met = this.#items.get(itemId(operation.item));
+        return operation.ifAbsent && met !== undefined ? { met: copied(met), state: undefined } : undefined;
+      }
+      case 'remove':
+        return operation.ifPresent && !this.#items.has(itemId(operation.key)) ? { met: undefined, state: undefined } : undefined;
+      case 'requirePresent':
+        return this.#items.has(itemId(operation.key)) ? undefined : { met: undefined, state: undefined };
+      case 'bucket': {
+        const stored = this.#buckets.get(bucketPk(operation.write.key));
+        return after(operation.write, stored) === undefined ? { met: undefined, state: stored ?? EMPTY_BUCKET } : undefined;
+      }
+    }
+  }
+
+  #perform(operation: Operation): void {
+    switch (operation.kind) {
+      case 'put':
+        this.#items.set(itemId(operation.item), structuredClone(operation.item));
+        return;
+      case 'remove':
+        this.#items.delete(itemId(operation.key));
+        return;
+      case 'requirePresent':
+        return;
+      case 'bucket': {
+        const pk = bucketPk(operation.write.key);
+        const written = after(operation.write, this.#buckets.get(pk));
+        if (written !== undefined) this.#buckets.set(pk, written);
+      }
+    }
+  }
+}
+
+/** The bucket that a write leaves, or undefined when one of its conditions fails. */
+function after(write: BucketWrite, stored: BucketState | undefined): BucketState | undefined {
+  const positions = new Map<string, Position>(stored?.positions);
+  for (const limit of write.limits) {
+    const position = evaluated(limit, stored?.positions.get(limit.name));
+    if (position === undefined) return undefined;
+    positions.set(limit.name, position);
+  }
+  const ttlSeconds = write.ttl.ifAbsent ? (stored?.ttlSeconds ?? write.ttl.seconds) : write.ttl.seconds;
+  return { positions, ttlSeconds };
+}
+
+const itemId = (key: ItemKey): string => `${key.pk}\n${key.sk}`;
+const copied = (item: Item | undefined): Item | undefined => (item === undefined ? undefined : structuredClone(item));

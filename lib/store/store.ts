@@ -1,0 +1,100 @@
+/**
+ * The port between Headgate and a database: conditional writes of buckets, and plain items for what is configured.
+ * A store evaluates conditions; it never knows what a limit means.
+ */
+
+import type { LimitWrite } from '../core/branch.js';
+import type { Position, Positions } from '../core/bucket.js';
+import type { BucketKey } from './schema.js';
+
+/** One conditional write of one bucket: all its limits' branches hold, or nothing changes. */
+export interface BucketWrite {
+  readonly key: BucketKey;
+  readonly limits: readonly LimitWrite[];
+  /** Added to the bucket's count of admitted requests; -1 takes one back. */
+  readonly requests: number;
+  /** Added to the bucket's count of denials: those this process has not reported yet. */
+  readonly denials: number;
+  /** When the item may be deleted. `ifAbsent`: only where none is stored, because the stored one is not known and might be later. */
+  readonly ttl: { readonly seconds: number; readonly ifAbsent: boolean };
+}
+
+/** A bucket as it is stored. A limit that is not in `positions` is full. */
+export interface BucketState {
+  readonly positions: Positions;
+  /** Epoch seconds. */
+  readonly ttlSeconds: number | undefined;
+}
+
+/** What a write met: the bucket after it, or, when a condition failed, the bucket that it met (an empty one where there is no item). */
+export interface WriteResult {
+  readonly applied: boolean;
+  readonly state: BucketState;
+}
+
+/** An item of configuration: `pk`, `sk` and plain values (strings, numbers, booleans, arrays, objects). */
+export interface Item {
+  readonly pk: string;
+  readonly sk: string;
+  readonly [attribute: string]: unknown;
+}
+
+export type ItemKey = Pick<Item, 'pk' | 'sk'>;
+
+/** One part of a transaction. */
+export type Operation =
+  | { readonly kind: 'put'; readonly item: Item; readonly ifAbsent?: boolean }
+  | { readonly kind: 'remove'; readonly key: ItemKey; readonly ifPresent?: boolean }
+  | { readonly kind: 'requirePresent'; readonly key: ItemKey }
+  | { readonly kind: 'bucket'; readonly write: BucketWrite };
+
+/** Whether a transaction happened; if not, the operations whose conditions failed, each with the item it met. */
+export type TransactionResult =
+  | { readonly applied: true }
+  | {
+      readonly applied: false;
+      readonly failed: readonly {
+        readonly index: number;
+        readonly met: Item | undefined;
+        readonly state: BucketState | undefined;
+      }[];
+    };
+
+export interface CallOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Every method throws `StoreFailure` when there is no answer, and `InvalidArgument` when the store is set up wrongly. */
+export interface Store {
+  write(write: BucketWrite, options?: CallOptions): Promise<WriteResult>;
+  /** The bucket as it is now, strongly consistent; undefined where there is no item. */
+  read(key: BucketKey, options?: CallOptions): Promise<BucketState | undefined>;
+  /** The items of these keys, in their order, undefined where there is none. At most 100 keys. */
+  getItems(keys: readonly ItemKey[], options?: CallOptions): Promise<readonly (Item | undefined)[]>;
+  /** Every item of a partition whose sort key starts with the prefix, in sort key order. */
+  queryItems(pk: string, skPrefix: string, options?: CallOptions): Promise<readonly Item[]>;
+  /** All operations, or none. At most 100. */
+  transact(operations: readonly Operation[], options?: CallOptions): Promise<TransactionResult>;
+}
+
+/** The store gave no answer, or one that is no decision. */
+export class StoreFailure extends Error {
+  override readonly name = 'StoreFailure';
+  /** The write may have happened all the same: its answer was lost. */
+  readonly ambiguous: boolean;
+  /** The same call may succeed in a moment. */
+  readonly retryable: boolean;
+  readonly throttled: boolean;
+
+  constructor(
+    message: string,
+    details: { readonly ambiguous: boolean; readonly retryable: boolean; readonly throttled?: boolean; readonly cause: unknown },
+  ) {
+    super(message, { cause: details.cause });
+    this.ambiguous = details.ambiguous;
+    this.retryable = details.retryable;
+    this.throttled = details.throttled ?? false;
+  }
+}
+
+export const EMPTY_BUCKET: BucketState = { positions: new Map<string, Position>(), ttlSeconds: undefined };

@@ -1,0 +1,84 @@
+/** Usage rows as DynamoDB requests: pure values, built here and sent elsewhere. */
+import type { AttributeValue, QueryCommandInput, UpdateItemCommandInput } from '@aws-sdk/client-dynamodb';
+import {
+  DENIALS,
+  entityPk,
+  LAST_SEQUENCE,
+  PK,
+  REQUESTS,
+  SK,
+  TTL,
+  USAGE_CONSUMED_PREFIX,
+  USAGE_RESOURCE,
+  usageSkPrefix,
+} from '../store/schema.js';
+import { periodStartMs, periodStartText } from './usage-period.js';
+import type { UsageRange } from './usage-range.js';
+import type { RowAddition } from './usage-rows.js';
+
+/**
+ * The one write that counts an addition, or, when the row has counted its first record before, changes nothing and answers the row's
+ * last position. Sending it twice counts once. Both counters are added even when they did not move, so that a row looks the same
+ * however its records were batched.
+ */
+export function addToUsageRow(tableName: string, addition: RowAddition): UpdateItemCommandInput {
+  const set = ['#last = :last', '#resource = :resource'];
+  const add = ['#n :n', '#d :d'];
+  const names: Record<string, string> = { '#last': LAST_SEQUENCE, '#resource': USAGE_RESOURCE, '#n': REQUESTS, '#d': DENIALS };
+  const values: Record<string, AttributeValue> = {
+    ':first': { S: addition.firstPosition },
+    ':last': { S: addition.lastPosition },
+    ':resource': { S: addition.resource },
+    ':n': number(addition.requests),
+    ':d': number(addition.denials),
+  };
+  [...addition.consumed].forEach(([limit, tokens], index) => {
+    add.push(`#c${index} :c${index}`);
+    names[`#c${index}`] = USAGE_CONSUMED_PREFIX + limit;
+    values[`:c${index}`] = number(tokens);
+  });
+  if (addition.ttlSeconds !== undefined) {
+    set.push('#ttl = :ttl');
+    names['#ttl'] = TTL;
+    values[':ttl'] = number(addition.ttlSeconds);
+  }
+  return {
+    TableName: tableName,
+    Key: { [PK]: { S: addition.pk }, [SK]: { S: addition.sk } },
+    UpdateExpression: `SET ${set.join(', ')} ADD ${add.join(', ')}`,
+    ConditionExpression: 'attribute_not_exists(#last) OR #last < :first',
+    ExpressionAttributeNames: names,
+    ExpressionAttributeValues: values,
+    ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
+  };
+}
+
+/**
+ * The Query for all rows of an entity whose period overlaps the range, shard by shard, of one resource when it is given.
+ *
+ *     usage#day#2026-11-22T00:00:00Z             the period that holds the range's first instant, any resource: lower bound
+ *     usage#day#2026-11-22T00:00:00Z#gpt-4#…
+ *     usage#day#2026-11-23T00:00:00Z#gpt-4#…
+ *     usage#day#2026-11-23T00:00:00Z$            the period that holds its last instant; `$` follows `#`: upper bound
+ */
+export function queryUsageRows(
+  tableName: string,
+  where: { readonly namespace: string; readonly entity: string; readonly resource: string | undefined },
+  { by, fromMs, toMs }: UsageRange,
+): QueryCommandInput {
+  const bound = (atMs: number): string => usageSkPrefix(by, periodStartText(periodStartMs(by, atMs)));
+  return {
+    TableName: tableName,
+    KeyConditionExpression: '#pk = :pk AND #sk BETWEEN :from AND :to',
+    ...(where.resource !== undefined && { FilterExpression: '#resource = :resource' }),
+    ExpressionAttributeNames: { '#pk': PK, '#sk': SK, ...(where.resource !== undefined && { '#resource': USAGE_RESOURCE }) },
+    ExpressionAttributeValues: {
+      ':pk': { S: entityPk(where.namespace, where.entity) },
+      ':from': { S: bound(fromMs) },
+      ':to': { S: `${bound(toMs - 1)}$` },
+      ...(where.resource !== undefined && { ':resource': { S: where.resource } }),
+    },
+  };
+}
+
+const number = (value: bigint | number): AttributeValue => ({ N: value.toString() });

@@ -1,0 +1,69 @@
+/** From the changes of a bucket to additions to usage rows. A row is one bucket in one hour, day or month. */
+import { type BucketKey, entityPk, USAGE_PERIODS, type UsagePeriod, usageSk } from '../store/schema.js';
+import type { BucketChange, BucketChanges } from './bucket-changes.js';
+import { periodStartMs, periodStartText, usageTtlSeconds } from './usage-period.js';
+
+/** What belongs into one usage row. */
+export interface RowChanges {
+  readonly pk: string;
+  readonly sk: string;
+  readonly resource: string;
+  /** When the row may be deleted; undefined: never. */
+  readonly ttlSeconds: number | undefined;
+  /** By ascending position, never empty. */
+  readonly changes: readonly BucketChange[];
+}
+
+/** One addition to one usage row: everything in (the row's last position, `lastPosition`] that was not counted yet, or nothing of it. */
+export interface RowAddition extends Omit<RowChanges, 'changes'> {
+  readonly firstPosition: string;
+  readonly lastPosition: string;
+  /** Net tokens by limit. A limit whose charges and refunds cancel out is there with 0n. */
+  readonly consumed: ReadonlyMap<string, bigint>;
+  readonly requests: bigint;
+  readonly denials: bigint;
+}
+
+/**
+ * The rows that these changes belong into, in the entity's partition: for each change the hour, the day and the month (UTC) of its write.
+ * A change falls into the same rows at every delivery, whatever else is in the batch: the exactly-once claim rests on it.
+ */
+export function usageRows({ bucket, changes }: BucketChanges): RowChanges[] {
+  return USAGE_PERIODS.flatMap((period) => {
+    const byStart = new Map<number, BucketChange[]>();
+    for (const change of changes) {
+      const startMs = periodStartMs(period, change.writtenAtMs);
+      const inPeriod = byStart.get(startMs) ?? [];
+      byStart.set(startMs, inPeriod);
+      inPeriod.push(change);
+    }
+    return [...byStart].map(([startMs, inPeriod]) => usageRow(bucket, period, startMs, inPeriod));
+  });
+}
+
+function usageRow(bucket: BucketKey, period: UsagePeriod, startMs: number, changes: readonly BucketChange[]): RowChanges {
+  return {
+    pk: entityPk(bucket.namespace, bucket.entity),
+    sk: usageSk(period, periodStartText(startMs), bucket),
+    resource: bucket.resource,
+    ttlSeconds: usageTtlSeconds(period, startMs),
+    changes,
+  };
+}
+
+/**
+ * The sum of the changes, as one addition. Changes that cancel out are an addition too: the row's last position has to move past them,
+ * else the second of them, delivered again without the first, would be counted alone.
+ */
+export function rowAddition({ changes, ...row }: RowChanges): RowAddition {
+  const [first, last] = [changes[0], changes.at(-1)];
+  if (first === undefined || last === undefined) throw new Error(`Expected changes for ${row.sk}, got none`);
+  const consumed = new Map<string, bigint>();
+  let [requests, denials] = [0n, 0n];
+  for (const change of changes) {
+    requests += change.requests;
+    denials += change.denials;
+    for (const [limit, tokens] of change.consumed) consumed.set(limit, (consumed.get(limit) ?? 0n) + tokens);
+  }
+  return { ...row, firstPosition: first.position, lastPosition: last.position, consumed, requests, denials };
+}

@@ -1,0 +1,70 @@
+import { describe, expect, it } from 'vitest';
+import { bucketPk, configPk, credentialPk, entityPk, leasePk } from '../../lib/store/schema.js';
+import { onlyResource, stackTemplate, statementsOf } from './stack-template.js';
+
+const template = stackTemplate();
+const eventSource = onlyResource(template, 'AWS::Lambda::EventSourceMapping').Properties;
+
+describe('the event source of the aggregator', () => {
+  it('lets only inserts and modifications of bucket items through', () => {
+    const patterns = eventSource.FilterCriteria.Filters.map((filter: { Pattern: string }) => JSON.parse(filter.Pattern));
+    expect(patterns).toEqual([{ eventName: ['INSERT', 'MODIFY'], dynamodb: { Keys: { sk: { S: ['b'] } } } }]);
+  });
+
+  it('starts with the oldest change, so that none made during the deployment is lost', () => {
+    expect(eventSource.StartingPosition).toBe('TRIM_HORIZON');
+  });
+
+  it('narrows a failed batch down to the failing record', () => {
+    expect(eventSource).toMatchObject({
+      BisectBatchOnFunctionError: true,
+      FunctionResponseTypes: ['ReportBatchItemFailures'],
+    });
+  });
+
+  it('gives a failing record up while the stream still holds it for a replay', () => {
+    expect(eventSource.MaximumRetryAttempts).toBeGreaterThan(0);
+    expect(eventSource.MaximumRecordAgeInSeconds).toBeLessThanOrEqual(12 * 3600);
+    expect(eventSource.DestinationConfig.OnFailure.Destination['Fn::GetAtt'][0]).toMatch(/^UsageFailures/);
+  });
+
+  it('gathers at most 1,000 changes for at most five seconds, on four lanes a shard', () => {
+    expect(eventSource).toMatchObject({ BatchSize: 1000, MaximumBatchingWindowInSeconds: 5, ParallelizationFactor: 4 });
+  });
+});
+
+describe('the queue of given-up records', () => {
+  it('is encrypted and refuses connections without TLS', () => {
+    expect(onlyResource(template, 'AWS::SQS::Queue').Properties.SqsManagedSseEnabled).toBe(true);
+    expect(onlyResource(template, 'AWS::SQS::QueuePolicy').Properties.PolicyDocument.Statement).toContainEqual(
+      expect.objectContaining({ Effect: 'Deny', Condition: { Bool: { 'aws:SecureTransport': 'false' } } }),
+    );
+  });
+});
+
+describe('what the aggregator may write', () => {
+  const writes = statementsOf(template, 'aggregator').filter((statement) => statement.Action.includes('dynamodb:UpdateItem'));
+  const patterns: string[] = writes.flatMap(
+    (statement) => statement.Condition?.['ForAllValues:StringLike']?.['dynamodb:LeadingKeys'] ?? [],
+  );
+  const mayWrite = (pk: string) => patterns.some((pattern) => new RegExp(`^${pattern.replaceAll('*', '.*')}$`).test(pk));
+
+  it.each([
+    { what: 'an entity’s usage', pk: entityPk('default', 'key-1') },
+    { what: 'an entity’s usage in another namespace', pk: entityPk('acme', 'key-1') },
+    { what: 'a resource’s usage', pk: 'default#r#gpt-4#7' },
+    { what: 'a namespace’s usage', pk: 'default#ns#0' },
+  ])('includes $what', ({ pk }) => {
+    expect(mayWrite(pk)).toBe(true);
+  });
+
+  it.each([
+    { what: 'a bucket', pk: bucketPk({ namespace: 'default', resource: 'gpt-4', entity: 'key-1', shard: 0 }) },
+    { what: 'the configuration', pk: configPk('default') },
+    { what: 'a credential', pk: credentialPk('default', 'ab'.repeat(32)) },
+    { what: 'a closed lease', pk: leasePk('default', '01J') },
+    { what: 'the list of namespaces', pk: '#namespaces' },
+  ])('excludes $what', ({ pk }) => {
+    expect(mayWrite(pk)).toBe(false);
+  });
+});
