@@ -121,6 +121,11 @@ it.each([
   { when: 'n is not a number', request: { max_tokens: 50, n: 'many' }, output: 50 },
   { when: 'the maximum is beyond 2^53', request: { max_tokens: 1e300 }, output: LARGEST },
   { when: 'the maximum parsed to infinity', request: JSON.parse('{"max_tokens":1e400,"n":2}') as unknown, output: LARGEST },
+  {
+    when: 'n parsed to infinity and the maximum is zero',
+    request: JSON.parse('{"max_tokens":0,"n":1e400}') as unknown,
+    output: 0,
+  },
 ])('counts the output right when $when', ({ request, output }) => {
   expect(estimateOpenAi(request).outputTokens).toBe(output);
 });

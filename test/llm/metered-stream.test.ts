@@ -123,6 +123,11 @@ it.each([
   expect((await meter([utf8.encode(event)], true)).text).toBe(event);
 });
 
+it('hands on no empty chunk while an event is unfinished or dropped', async () => {
+  const chunks = ['data: [DO', 'NE]\n', '\n', CHAT_USAGE_EVENT, '', ': end\n\n'].map((chunk) => utf8.encode(chunk));
+  expect((await meter(chunks, true)).chunks).toEqual(['data: [DONE]\n\n', ': end\n\n']);
+});
+
 it('drops a usage chunk at the end of the stream that has no blank line', async () => {
   const bytes = utf8.encode(CHAT_USAGE_EVENT.trimEnd());
   expect(await meter([bytes], true)).toMatchObject({ text: '', usage: CHAT_USAGE });

@@ -59,6 +59,14 @@ it.each([
       ['\ndata: b\n\n', 'b'],
     ],
   },
+  {
+    when: 'a line feed follows lines in CR alone',
+    text: 'data: a\r\rdata: b\n\r\n',
+    events: [
+      ['data: a\r\r', 'a'],
+      ['data: b\n\r\n', 'b'],
+    ],
+  },
   { when: 'data has several lines', text: 'data: a\ndata\ndata:  b\n\n', events: [['data: a\ndata\ndata:  b\n\n', 'a\n\n b']] },
   { when: 'there is no space after the colon', text: 'data:a\n\n', events: [['data:a\n\n', 'a']] },
   { when: 'data is empty', text: 'data:\n\n', events: [['data:\n\n', '']] },

@@ -15,6 +15,7 @@ it.each([
     body: chat({ prompt_tokens: 5, completion_tokens: 7, total_tokens: 12, prompt_tokens_details: null }),
     usage: [5, 0, 7, 12],
   },
+  { when: 'the output is not stated', body: chat({ prompt_tokens: 10, total_tokens: 30 }), usage: [10, 0, 20, 30] },
   { when: 'nothing was used', body: chat({ prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 }), usage: [0, 0, 0, 0] },
   {
     when: 'reasoning is in the total only',

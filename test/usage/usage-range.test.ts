@@ -6,8 +6,18 @@ const now = new Date('2026-11-22T13:34:56.789Z');
 
 it.each([
   { when: 'nothing is said', query: {}, from: '2026-11-22T00:00:00.000Z', to: '2026-11-23T00:00:00.000Z' },
-  { when: 'only the start is given', query: { from: '2026-11-01' }, from: '2026-11-01T00:00:00.000Z', to: '2026-11-23T00:00:00.000Z' },
-  { when: 'only the end is given', query: { to: '2026-11-22T12:00Z' }, from: '2026-11-22T00:00:00.000Z', to: '2026-11-22T12:00:00.000Z' },
+  {
+    when: 'only the start is given',
+    query: { from: '2026-11-01' },
+    from: '2026-11-01T00:00:00.000Z',
+    to: '2026-11-23T00:00:00.000Z',
+  },
+  {
+    when: 'only the end is given',
+    query: { to: '2026-11-22T12:00Z' },
+    from: '2026-11-22T00:00:00.000Z',
+    to: '2026-11-22T12:00:00.000Z',
+  },
   {
     when: 'both are Dates',
     query: { from: new Date('2026-01-02T03:04:05.006Z'), to: new Date('2026-01-02T03:04:05.007Z') },
@@ -26,8 +36,18 @@ it.each([
     from: '2026-07-22T12:00:00.000Z',
     to: '2026-07-22T12:00:01.000Z',
   },
-  { when: 'months are named', query: { from: '2026-10', to: '2026-11' }, from: '2026-10-01T00:00:00.000Z', to: '2026-11-01T00:00:00.000Z' },
-  { when: 'a leap day is named', query: { from: '2024-02-29' }, from: '2024-02-29T00:00:00.000Z', to: '2026-11-23T00:00:00.000Z' },
+  {
+    when: 'months are named',
+    query: { from: '2026-10', to: '2026-11' },
+    from: '2026-10-01T00:00:00.000Z',
+    to: '2026-11-01T00:00:00.000Z',
+  },
+  {
+    when: 'a leap day is named',
+    query: { from: '2024-02-29' },
+    from: '2024-02-29T00:00:00.000Z',
+    to: '2026-11-23T00:00:00.000Z',
+  },
   {
     when: 'all of time is asked for',
     query: { from: new Date(0), to: '9999-12-31T23:59:59.999Z' },
@@ -64,12 +84,9 @@ it.each([
   },
   { query: { from: '2026-11-23' }, message: 'Expected from to be before the end 2026-11-23T00:00:00.000Z, got "2026-11-23"' },
   { query: { to: '2026-11-22' }, message: 'Expected to to be after the start 2026-11-22T00:00:00.000Z, got "2026-11-22"' },
-])('refuses $query', ({ query, message }) => {
-  expect(() => usageRange(query as UsageRangeQuery, now)).toThrow(new InvalidArgument(detailsOf(message)));
-  expect(() => usageRange(query as UsageRangeQuery, now)).toThrow(message);
-});
+])('refuses $query, naming the field and what would be legal', ({ query, message }) => {
+  const ask = () => usageRange(query as UsageRangeQuery, now);
 
-/** Enough of the details to name the field; the message itself is compared beside it. */
-function detailsOf(message: string): { field: string; value: unknown; expected: string } {
-  return { field: message.split(' ')[1]!, value: undefined, expected: '' };
-}
+  expect(ask).toThrow(InvalidArgument);
+  expect(ask).toThrow(message);
+});

@@ -1,0 +1,205 @@
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { APIGatewayAuthorizerResult, APIGatewayProxyResult } from 'aws-lambda';
+import { authorizerEvent, type MatchedRequest, proxyEvent } from './api-event.js';
+import { type Handler, lambdaContext, ResponseStream, streams } from './lambda-runtime.js';
+
+/** The functions behind the API. */
+export interface Functions {
+  readonly authorizer: Handler;
+  readonly api: Handler;
+  readonly gateway: Handler;
+}
+
+export interface ApiGateway {
+  readonly url: string;
+  /** Takes no new requests, and waits for the functions that run. */
+  stop(): Promise<void>;
+}
+
+interface Route {
+  readonly method: string;
+  readonly path: string;
+  readonly function: 'api' | 'gateway';
+  readonly authorized: boolean;
+}
+
+const ROUTES: readonly Route[] = [
+  { method: 'POST', path: '/v1/acquire', function: 'api', authorized: false },
+  { method: 'POST', path: '/v1/adjust', function: 'api', authorized: false },
+  { method: 'POST', path: '/v1/release', function: 'api', authorized: false },
+  { method: 'GET', path: '/v1/status/{entity}/{resource}', function: 'api', authorized: false },
+  { method: 'GET', path: '/v1/usage/{entity}', function: 'api', authorized: false },
+  { method: 'ANY', path: '/llm/{provider}/{path+}', function: 'gateway', authorized: true },
+];
+
+/** API Gateway's own limit of a request's body. */
+const MOST_BODY_BYTES = 10 * 1_024 * 1_024;
+const FUNCTION_TIMEOUT_MS = 900_000;
+const STOP_WITHIN_MS = 10_000;
+
+/**
+ * Serves the REST API on this machine by invoking the handlers the way API Gateway does: the authorizer first where a route has one, its Deny as
+ * 429 with the headers of the deployed gateway response, streamed answers chunk by chunk. IAM routes need no signature here.
+ */
+export async function serveApi(functions: Functions, port: number): Promise<ApiGateway> {
+  const running = new Set<Promise<void>>();
+  const server = createServer((request, response) => {
+    const served = serve(functions, request, response).catch((error: unknown) => {
+      console.error(error);
+      if (!response.headersSent) problem(response, 500, 'InternalError', 'A function failed; the log has the error');
+      else response.destroy();
+    });
+    running.add(served);
+    void served.finally(() => running.delete(served));
+  });
+  server.listen(port, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${address.port}`,
+    async stop() {
+      const closed = once(server, 'close');
+      server.close();
+      const late = new Promise((resolve) => setTimeout(resolve, STOP_WITHIN_MS).unref());
+      await Promise.race([Promise.allSettled([...running]), late]);
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+async function serve(functions: Functions, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { pathname, searchParams } = rawUrl(request.url ?? '/');
+  if (pathname === '/healthz') return json(response, 200, { status: 'ok' });
+  const matches = ROUTES.flatMap((route) => {
+    const pathParameters = matched(route.path, pathname);
+    return pathParameters ? [{ route, pathParameters }] : [];
+  });
+  if (matches.length === 0)
+    return problem(response, 404, 'NotFound', `No route ${pathname}; there are ${ROUTES.map(({ path }) => path).join(', ')}`);
+  const match = matches.find(({ route }) => route.method === 'ANY' || route.method === request.method);
+  if (match === undefined)
+    return problem(response, 405, 'MethodNotAllowed', `${pathname} takes ${matches.map(({ route }) => route.method).join(', ')}`);
+  const body = await bodyOf(request);
+  if (body === undefined) return problem(response, 413, 'ContentTooLarge', `Expected a body of at most ${MOST_BODY_BYTES} bytes`);
+  const { route, pathParameters } = match;
+  const call: MatchedRequest = {
+    request,
+    requestId: randomUUID(),
+    resource: route.path,
+    path: pathname,
+    pathParameters: Object.keys(pathParameters).length > 0 ? pathParameters : null,
+    query: searchParams,
+    body,
+  };
+  const authorizer = route.authorized ? await authorized(functions.authorizer, call, response) : undefined;
+  if (route.authorized && authorizer === undefined) return;
+  await invoked(functions[route.function], call, authorizer, response);
+}
+
+/** The authorizer's context, or undefined when it has answered for the API. */
+async function authorized(
+  authorizer: Handler,
+  call: MatchedRequest,
+  response: ServerResponse,
+): Promise<Record<string, string> | undefined> {
+  let result: APIGatewayAuthorizerResult;
+  try {
+    result = (await authorizer(
+      authorizerEvent(call) as never,
+      lambdaContext('authorizer', call.requestId, 30_000),
+    )) as APIGatewayAuthorizerResult;
+  } catch (error) {
+    if (!(error instanceof Error && error.message === 'Unauthorized')) throw error;
+    response.setHeader('WWW-Authenticate', 'Bearer');
+    problem(response, 401, 'Unauthorized', 'The request carries no valid Headgate key or token.');
+    return undefined;
+  }
+  const context = Object.fromEntries(Object.entries(result.context ?? {}).map(([name, value]) => [name, String(value)]));
+  if (result.policyDocument.Statement.every(({ Effect }) => Effect === 'Allow'))
+    return { ...context, principalId: result.principalId };
+  // The deployed ACCESS_DENIED gateway response, header by header (infra/limit-responses.ts).
+  response.writeHead(429, {
+    'Content-Type': 'application/problem+json',
+    'Retry-After': context.retryAfter ?? '',
+    RateLimit: context.rateLimit ?? '',
+    'RateLimit-Policy': context.rateLimitPolicy ?? '',
+  });
+  response.end(context.problem ?? '');
+  return undefined;
+}
+
+async function invoked(
+  handler: Handler,
+  call: MatchedRequest,
+  authorizer: Record<string, string> | undefined,
+  response: ServerResponse,
+): Promise<void> {
+  const event = proxyEvent(call, authorizer) as never;
+  const context = lambdaContext(call.resource, call.requestId, FUNCTION_TIMEOUT_MS);
+  if (!streams(handler)) {
+    const { statusCode, headers, body, isBase64Encoded } = (await handler(event, context)) as APIGatewayProxyResult;
+    response.writeHead(statusCode, headers as Record<string, string>);
+    response.end(Buffer.from(body, isBase64Encoded ? 'base64' : 'utf8'));
+    return;
+  }
+  const stream = new ResponseStream({
+    head: ({ statusCode, headers }) => response.writeHead(statusCode, { ...headers }),
+    async chunk(bytes) {
+      if (response.destroyed || response.write(bytes)) return;
+      await Promise.race([once(response, 'drain'), once(response, 'close')]);
+    },
+  });
+  await handler(event, stream, context);
+  if (!stream.writableFinished) await once(stream.end(), 'finish');
+  response.end();
+}
+
+/** The path parameters of a path that a route's template matches, still percent-encoded. */
+function matched(template: string, pathname: string): Record<string, string> | undefined {
+  const wanted = template.split('/').slice(1);
+  const given = pathname.split('/').slice(1);
+  const parameters: Record<string, string> = {};
+  for (const [index, part] of wanted.entries()) {
+    const value = given[index];
+    if (value === undefined || value === '') return undefined;
+    if (part.endsWith('+}')) {
+      parameters[part.slice(1, -2)] = given.slice(index).join('/');
+      return parameters;
+    }
+    if (part.startsWith('{')) parameters[part.slice(1, -1)] = value;
+    else if (part !== value) return undefined;
+  }
+  return given.length === wanted.length ? parameters : undefined;
+}
+
+/** Path and query as they came: URL would resolve dots and re-encode. */
+function rawUrl(url: string): { pathname: string; searchParams: URLSearchParams } {
+  const mark = url.indexOf('?');
+  return mark < 0
+    ? { pathname: url, searchParams: new URLSearchParams() }
+    : { pathname: url.slice(0, mark), searchParams: new URLSearchParams(url.slice(mark + 1)) };
+}
+
+/** The body; undefined when it is larger than API Gateway takes. It is read to its end in any case, so that the answer can be read. */
+async function bodyOf(request: IncomingMessage): Promise<Buffer | undefined> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size <= MOST_BODY_BYTES) chunks.push(chunk);
+  }
+  return size > MOST_BODY_BYTES ? undefined : Buffer.concat(chunks);
+}
+
+function problem(response: ServerResponse, status: number, code: string, detail: string): void {
+  json(response, status, { type: 'about:blank', title: code, status, code, detail }, 'application/problem+json');
+}
+
+function json(response: ServerResponse, status: number, body: unknown, type = 'application/json'): void {
+  response.writeHead(status, { 'Content-Type': type });
+  response.end(JSON.stringify(body));
+}

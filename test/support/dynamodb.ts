@@ -1,0 +1,72 @@
+import { randomUUID } from 'node:crypto';
+import { CreateTableCommand, DynamoDBClient, type DynamoDBClientConfig } from '@aws-sdk/client-dynamodb';
+import { tableDefinition } from '../../lib/store/table-definition.js';
+
+export function testEndpoint(): string {
+  const endpoint = process.env.HEADGATE_TEST_ENDPOINT;
+  if (endpoint === undefined) throw new Error('test/support/dynamodb-global.ts sets the endpoint');
+  return endpoint;
+}
+
+/** A client of the run's database. */
+export function testClient(config: DynamoDBClientConfig = {}): DynamoDBClient {
+  return new DynamoDBClient({
+    endpoint: testEndpoint(),
+    region: 'us-east-1',
+    credentials: { accessKeyId: 'local', secretAccessKey: 'local' },
+    ...config,
+  });
+}
+
+/** A table of its own, without deletion by TTL: fake clocks may stand anywhere. Its name. */
+export async function createTestTable(client = testClient()): Promise<string> {
+  const tableName = `test-${randomUUID()}`;
+  await client.send(new CreateTableCommand(tableDefinition(tableName)));
+  return tableName;
+}
+
+/** Commands sent by a client, each attempt counted, by the command's class name. */
+export interface Calls {
+  total: number;
+  byCommand: Record<string, number>;
+  /** Read and write capacity units, as far as the answers say (failed conditions say nothing). */
+  capacityUnits: number;
+  reset(): void;
+}
+
+/** Counts what a client sends from now on, inside the SDK's retries. */
+export function countCalls(client: DynamoDBClient): Calls {
+  const calls: Calls = {
+    total: 0,
+    byCommand: {},
+    capacityUnits: 0,
+    reset() {
+      this.total = 0;
+      this.byCommand = {};
+      this.capacityUnits = 0;
+    },
+  };
+  client.middlewareStack.add(
+    (next) => async (args) => {
+      const input = args.input as { ReturnConsumedCapacity?: string };
+      input.ReturnConsumedCapacity = 'TOTAL';
+      return next(args);
+    },
+    { step: 'initialize', name: 'reportCapacity' },
+  );
+  client.middlewareStack.add(
+    (next, context) => async (args) => {
+      const name = context.commandName ?? 'unknown';
+      calls.total += 1;
+      calls.byCommand[name] = (calls.byCommand[name] ?? 0) + 1;
+      const result = await next(args);
+      const { ConsumedCapacity: consumed } = result.output as {
+        ConsumedCapacity?: { CapacityUnits?: number } | { CapacityUnits?: number }[];
+      };
+      for (const one of Array.isArray(consumed) ? consumed : [consumed]) calls.capacityUnits += one?.CapacityUnits ?? 0;
+      return result;
+    },
+    { step: 'finalizeRequest', priority: 'low', name: 'countCalls' },
+  );
+  return calls;
+}
