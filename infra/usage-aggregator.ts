@@ -21,8 +21,8 @@ export interface UsageAggregatorProps extends HeadgateFunctionOptions {
  * operator's is consumption. A full batch groups the most writes of a bucket into one; five seconds is the most a row lags behind.
  *
  * Lambda's defaults retry a failing batch until the records leave the stream, with all other tenants waiting behind it. Here a failed
- * batch is split down to the failing record, which is given up after six hours: that leaves eighteen in which the stream still holds
- * the record and the position in the queue can be replayed.
+ * batch is split down to the failing record, which is given up after six hours; its position in the stream goes to the queue, and for
+ * eighteen hours more the stream still holds the record to look at.
  */
 export class UsageAggregator extends Construct {
   readonly function: HeadgateFunction;

@@ -28,3 +28,4 @@ export { createTable } from './store/create-table.js';
 export { MemoryStore } from './store/memory-store.js';
 export { type Store, StoreFailure } from './store/store.js';
 export { tableDefinition } from './store/table-definition.js';
+export type { UsageQuery, UsageRow } from './usage/read-usage.js';

@@ -159,11 +159,11 @@ export class Lease implements AsyncDisposable {
       charges: grant.charges.map((charge) => ({ ...charge, tokens: to(charge) })),
     }));
     const posted = await Promise.all(
-      before.map((grant) => {
+      before.map(async (grant) => {
         const differences = grant.charges
           .map((charge) => ({ charge, tokens: to(charge) - charge.tokens }))
           .filter(({ tokens }) => tokens !== 0);
-        return differences.length === 0 ? true : this.#post(grant, differences);
+        return differences.length === 0 || this.#post(grant, differences);
       }),
     );
     this.#unposted += posted.filter((done) => !done).length;

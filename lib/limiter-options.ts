@@ -3,6 +3,7 @@ import { type Clock, SystemClock } from './clock.js';
 import { InvalidArgument } from './errors.js';
 import { checkFields, checkName } from './names.js';
 import { DynamoStore } from './store/dynamo-store.js';
+import { MemoryStore } from './store/memory-store.js';
 import type { Store } from './store/store.js';
 
 /** What to do with a request when the database gives no answer in time. */
@@ -41,7 +42,8 @@ export interface Settings {
   readonly clock: Clock;
   readonly cacheTtlMs: number;
   readonly deadlineMs: number;
-  readonly onUnavailable: 'deny' | 'allow' | { readonly share: number };
+  /** An object: buckets at a share of each limit, in a store of their own. */
+  readonly onUnavailable: 'deny' | 'allow' | { readonly share: number; readonly store: Store };
 }
 
 const FIELDS = [
@@ -120,7 +122,7 @@ export function storeOf({ store, tableName, client }: StoreOptions): Pick<Settin
 
 function policyOf(policy: OnUnavailable): Settings['onUnavailable'] {
   if (policy === 'deny' || policy === 'allow') return policy;
-  if (policy === 'local') return { share: DEFAULT_SHARE };
+  if (policy === 'local') return { share: DEFAULT_SHARE, store: new MemoryStore() };
   if (typeof policy !== 'object' || policy === null || Object.keys(policy).join() !== 'local') {
     throw new InvalidArgument({
       field: 'onUnavailable',
@@ -130,7 +132,7 @@ function policyOf(policy: OnUnavailable): Settings['onUnavailable'] {
   }
   checkFields(policy.local, ['share'], 'onUnavailable.local');
   checkShare(policy.local.share, 'onUnavailable.local.share');
-  return { share: policy.local.share };
+  return { share: policy.local.share, store: new MemoryStore() };
 }
 
 function checkShare(value: unknown, field: string): asserts value is number {

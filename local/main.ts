@@ -3,6 +3,9 @@ import { DEMO } from './demo.js';
 import { StartFailure } from './dynamodb.js';
 import { type System, type SystemOptions, startSystem } from './system.js';
 
+// The README says it: the AWS SDK asks for Node 22 from January 2027. Not at every start.
+process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
+
 const DEFAULT_PORT = 8787;
 
 let system: System | undefined;

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import {
   DescribeStreamCommand,
   DynamoDBStreamsClient,
@@ -68,10 +69,7 @@ export class StreamPoller {
         console.error(error);
         waitMs = RETRY_AFTER_MS;
       }
-      await new Promise((resolve) => {
-        const timer = setTimeout(resolve, waitMs);
-        this.#stopped.signal.addEventListener('abort', () => resolve(clearTimeout(timer)), { once: true });
-      });
+      await setTimeout(waitMs, undefined, { signal: this.#stopped.signal }).catch(() => {});
     }
   }
 

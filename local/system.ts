@@ -35,18 +35,18 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     let { dynamoEndpoint } = options;
     if (dynamoEndpoint === undefined) {
       const database = await startDynamo();
-      stops.push(database.stop);
+      stops.push(() => database.stop());
       dynamoEndpoint = database.endpoint;
     }
     const streamArn = await prepared(dynamoEndpoint, options);
     const upstream = await startOpenAiUpstream();
-    stops.push(upstream.stop);
+    stops.push(() => upstream.stop());
     const { functions, aggregator } = await loaded(dynamoEndpoint, upstream.url, options);
     const poller = new StreamPoller({ endpoint: dynamoEndpoint, streamArn, handler: aggregator });
     poller.start();
     stops.push(() => poller.stop());
     const api = await listening(functions, options.port);
-    stops.push(api.stop);
+    stops.push(() => api.stop());
     return { url: api.url, dynamoEndpoint, upstream, stop };
   } catch (error) {
     await stop();

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.js';
 import { type Limit, Limit as limits } from '../core/limit.js';
-import { MemoryStore } from '../store/memory-store.js';
+import type { Store } from '../store/store.js';
 import { Admission, type BucketDemand } from './admission.js';
 import type { Tally } from './tally.js';
 
@@ -9,9 +9,16 @@ export class Fallback {
   readonly admission: Admission;
   readonly #share: number;
 
-  constructor(parts: { readonly clock: Clock; readonly share: number; readonly deadlineMs: number; readonly tally: Tally }) {
+  /** `store`: in this process's memory. */
+  constructor(parts: {
+    readonly store: Store;
+    readonly share: number;
+    readonly clock: Clock;
+    readonly deadlineMs: number;
+    readonly tally: Tally;
+  }) {
     this.#share = parts.share;
-    this.admission = new Admission({ ...parts, store: new MemoryStore() });
+    this.admission = new Admission(parts);
   }
 
   /** The buckets at their share. Undefined when a cost is above what the share of its limit could ever hold. */

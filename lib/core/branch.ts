@@ -10,7 +10,7 @@
 import type { Position } from './bucket.js';
 import { fullAtUnder } from './bucket.js';
 import { type Limit, rateOf } from './limit.js';
-import type { Step } from './step.js';
+import { refuses, type Step } from './step.js';
 
 /** z' = z + add, if min <= z <= max and the stored window is this one. */
 export interface Busy {
@@ -62,7 +62,8 @@ export function predict(step: Step, limit: Limit, seen: Position | undefined, no
   const minFs = floorFs - addFs;
   if (seen !== undefined && seen.windowFs !== rateOf(limit).windowFs) {
     const fullAtFs = fullAtUnder(limit, seen, nowFs) ?? nowFs;
-    return { kind: 'replace', fullAtFs: fullAtFs < minFs ? floorFs : fullAtFs + addFs, seen };
+    // Refused, changed or not: then a branch under the present window, which fails on what was seen and brings the truth.
+    if (!refuses(step, fullAtFs)) return { kind: 'replace', fullAtFs: fullAtFs < minFs ? floorFs : fullAtFs + addFs, seen };
   }
   // BETWEEN with its constants the wrong way round is an error on AWS, not a failed condition: such a step has no busy branch.
   if (seen !== undefined && seen.fullAtFs >= minFs && minFs <= ceilingFs) return { kind: 'busy', addFs, minFs, maxFs: ceilingFs };

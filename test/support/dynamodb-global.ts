@@ -9,5 +9,5 @@ export async function setup(): Promise<() => Promise<void>> {
   }
   const database = await startDynamo();
   process.env.HEADGATE_TEST_ENDPOINT = database.endpoint;
-  return database.stop;
+  return () => database.stop();
 }
