@@ -7,7 +7,7 @@ import type { Tokens } from '../lib/lease.js';
 import { checkFields, checkName } from '../lib/names.js';
 import { RateLimitExceeded } from '../lib/rate-limit-exceeded.js';
 import { rateLimitHeaders } from '../lib/rate-limit-headers.js';
-import type { AcquireRequest, Priority } from '../lib/request.js';
+import type { AcquireRequest } from '../lib/request.js';
 import { readUsage } from '../lib/usage/read-usage.js';
 import type { UsageRangeQuery } from '../lib/usage/usage-range.js';
 import { compose, DEADLINE_MS } from './compose.js';
@@ -47,13 +47,15 @@ const ROUTES: Readonly<Record<string, (event: APIGatewayProxyEvent) => Promise<A
 
 async function acquire(event: APIGatewayProxyEvent): Promise<APIGatewayProxyResult> {
   const body = jsonObject(bodyBytes(event));
-  checkFields(body, ['entity', 'resource', 'consume', 'priority'], 'body');
+  checkFields(body, ['entity', 'resource', 'consume', 'maxWaitMs', 'priority'], 'body');
   const { limiter, tokens, clock } = compose();
-  const { entity, resource, consume, priority } = body as unknown as AcquireRequest & { priority?: Priority };
-  const outcome = await limiter.tryAcquire({ entity, resource, consume, priority });
+  const outcome = await limiter.reserve(body as unknown as AcquireRequest);
   if (!outcome.granted) throw new RateLimitExceeded(outcome.denial);
   const lease = (await tokens()).sign(outcome.lease, nowMs(clock));
-  return json({ lease, startsInMs: 0, limits: outcome.lease.limits }, rateLimitHeaders(outcome.lease.limits));
+  return json(
+    { lease, startsInMs: outcome.lease.queuedAheadMs, limits: outcome.lease.limits },
+    rateLimitHeaders(outcome.lease.limits),
+  );
 }
 
 async function adjust(event: APIGatewayProxyEvent): Promise<APIGatewayProxyResult> {

@@ -138,6 +138,18 @@ export class Contended extends HeadgateError {
   }
 }
 
+/** More requests wait for one bucket in this process than `maxQueue` allows. This one was not tried. */
+export class QueueFull extends HeadgateError {
+  readonly code = 'QueueFull';
+
+  constructor(
+    readonly bucket: string,
+    readonly maxQueue: number,
+  ) {
+    super(`Expected at most ${maxQueue} requests to wait for ${bucket}: this one was not tried. Raise maxQueue, or slow down`);
+  }
+}
+
 /** An entity of that name is there already; it was left as it is. */
 export class EntityExists extends HeadgateError {
   readonly code = 'EntityExists';

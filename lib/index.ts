@@ -15,6 +15,7 @@ export {
   LeaseClosed,
   LimiterUnavailable,
   NoLimitsConfigured,
+  QueueFull,
   UnknownLimit,
 } from './errors.js';
 export { type DecidedBy, Lease, type Tokens } from './lease.js';

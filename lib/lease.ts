@@ -26,9 +26,14 @@ export interface LeaseParts {
   readonly resource: string;
   readonly grants: readonly Grant[];
   readonly decidedBy: DecidedBy;
-  readonly waitedMs: number;
-  /** What was left of every limit right after the grant; computed when first asked for. */
-  readonly limits: () => readonly LimitReport[];
+  /** @default 0 */
+  readonly waitedMs?: number;
+  /** @default 0 */
+  readonly queuedAheadMs?: number;
+  /** @default null */
+  readonly startsAt?: Date | null;
+  /** What was left of every limit right after the grant; computed when first asked for. @default nothing is known */
+  readonly limits?: () => readonly LimitReport[];
   readonly post: PostDifferences;
 }
 
@@ -41,8 +46,12 @@ export class Lease implements AsyncDisposable {
   readonly entity: string;
   readonly resource: string;
   readonly decidedBy: DecidedBy;
-  /** Milliseconds that `acquire` waited before it was granted. */
+  /** Milliseconds from the request to the lease. */
   readonly waitedMs: number;
+  /** How long the queue was, in milliseconds, when its place was taken; 0: there was none. */
+  readonly queuedAheadMs: number;
+  /** When it starts; null for a lease from elsewhere, or beyond the range of dates. */
+  readonly startsAt: Date | null;
   readonly #limits: () => readonly LimitReport[];
   readonly #post: PostDifferences;
   #reports: readonly LimitReport[] | undefined;
@@ -56,9 +65,11 @@ export class Lease implements AsyncDisposable {
     this.entity = parts.entity;
     this.resource = parts.resource;
     this.decidedBy = parts.decidedBy;
-    this.waitedMs = parts.waitedMs;
+    this.waitedMs = parts.waitedMs ?? 0;
+    this.queuedAheadMs = parts.queuedAheadMs ?? 0;
+    this.startsAt = parts.startsAt ?? null;
     this.#grants = parts.grants;
-    this.#limits = parts.limits;
+    this.#limits = parts.limits ?? (() => []);
     this.#post = parts.post;
   }
 
@@ -100,13 +111,16 @@ export class Lease implements AsyncDisposable {
   async adjust(difference: Tokens): Promise<void> {
     this.#open();
     const charged = this.#charged();
+    // A request that was let through uncounted has charged nothing: what its work then gives back is no error.
+    const uncounted = this.decidedBy === 'allow';
     for (const [name, tokens] of this.#known(difference, 'difference')) {
-      const least = -(charged.get(name) ?? 0);
-      if (!Number.isSafeInteger(tokens) || tokens < least || tokens > Number.MAX_SAFE_INTEGER + least) {
+      const least = uncounted ? -Number.MAX_SAFE_INTEGER : -(charged.get(name) ?? 0);
+      const most = uncounted ? Number.MAX_SAFE_INTEGER : Number.MAX_SAFE_INTEGER + least;
+      if (!Number.isSafeInteger(tokens) || tokens < least || tokens > most) {
         throw new InvalidArgument({
           field: `difference.${name}`,
           value: tokens,
-          expected: `an integer from ${least} (all that is charged) to ${Number.MAX_SAFE_INTEGER + least}`,
+          expected: `an integer from ${least}${uncounted ? '' : ' (all that is charged)'} to ${most}`,
         });
       }
     }

@@ -1,7 +1,7 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { type Clock, SystemClock } from './clock.js';
 import { InvalidArgument } from './errors.js';
-import { checkFields, checkName } from './names.js';
+import { checkFields, checkName, checkTableName } from './names.js';
 import { DynamoStore } from './store/dynamo-store.js';
 import { MemoryStore } from './store/memory-store.js';
 import type { Store } from './store/store.js';
@@ -42,6 +42,7 @@ export interface Settings {
   readonly clock: Clock;
   readonly cacheTtlMs: number;
   readonly deadlineMs: number;
+  readonly maxQueue: number;
   /** An object: buckets at a share of each limit, in a store of their own. */
   readonly onUnavailable: 'deny' | 'allow' | { readonly share: number; readonly store: Store };
 }
@@ -70,13 +71,14 @@ export function settingsOf(options: RateLimiterOptions): Settings {
     clock = new SystemClock(),
     cacheTtlMs = 60_000,
     deadlineMs = 1_000,
-    maxQueue,
+    maxQueue = 20_000,
+    onUnavailable = 'deny',
     prefetch,
   } = options;
   checkName(namespace, 'namespace');
   inRange(cacheTtlMs, 0, LONGEST_CACHE_MS, 'cacheTtlMs');
   inRange(deadlineMs, 1, LONGEST_DEADLINE_MS, 'deadlineMs');
-  if (maxQueue !== undefined) inRange(maxQueue, 1, 10_000_000, 'maxQueue');
+  inRange(maxQueue, 1, 10_000_000, 'maxQueue');
   if (prefetch !== undefined) {
     checkFields(prefetch, ['share'], 'prefetch');
     checkShare(prefetch.share, 'prefetch.share');
@@ -90,7 +92,8 @@ export function settingsOf(options: RateLimiterOptions): Settings {
     clock,
     cacheTtlMs,
     deadlineMs,
-    onUnavailable: policyOf(options.onUnavailable ?? 'deny'),
+    maxQueue,
+    onUnavailable: policyOf(onUnavailable),
   };
 }
 
@@ -109,9 +112,7 @@ export function storeOf({ store, tableName, client }: StoreOptions): Pick<Settin
     }
     return { store, disconnect: () => {} };
   }
-  if (typeof tableName !== 'string' || !/^[A-Za-z0-9_.:/-]{1,1024}$/.test(tableName)) {
-    throw new InvalidArgument({ field: 'tableName', value: tableName, expected: 'the name or ARN of a DynamoDB table' });
-  }
+  checkTableName(tableName);
   if (client !== undefined && typeof client?.send !== 'function') {
     throw new InvalidArgument({ field: 'client', value: client, expected: 'a DynamoDBClient' });
   }

@@ -1,17 +1,17 @@
 import { Admission, type BucketDemand, type Grant, grantOf } from './admission/admission.js';
-import type { Decision } from './admission/bucket-writer.js';
 import { Fallback } from './admission/fallback.js';
+import type { Decision } from './admission/operation.js';
 import { emptyTally, type Tally } from './admission/tally.js';
 import { type Clock, nowFs, nowMs } from './clock.js';
 import { type Level, Resolution } from './config/resolution.js';
-import type { Limit } from './core/limit.js';
+import { FS_PER_MS, type Limit } from './core/limit.js';
 import { CostExceedsCapacity, LimiterUnavailable, UnknownLimit } from './errors.js';
 import { type DecidedBy, Lease, type PostDifferences, type Tokens, tokensOf } from './lease.js';
 import { type RateLimiterOptions, type Settings, settingsOf } from './limiter-options.js';
 import { type Denial, denialOf, RateLimitExceeded } from './rate-limit-exceeded.js';
-import { givenBack, type LimitReport, remaining, reports } from './report.js';
+import { ceilMs, givenBack, type LimitReport, remaining, reports } from './report.js';
 import { type AcquireRequest, checkAcquire, checkNeeded, checkSubject, type NeededRequest, type Subject } from './request.js';
-import { type LimitStatus, type Status, statusOf } from './status.js';
+import { dateOf, type LimitStatus, type Status, statusOf } from './status.js';
 import { StoreFailure } from './store/store.js';
 
 /** What a request came to: a lease, or the reasons why not. */
@@ -40,12 +40,12 @@ export class RateLimiter {
 
   constructor(options: RateLimiterOptions) {
     this.#settings = settingsOf(options);
-    const { store, clock, deadlineMs, namespace, cacheTtlMs, onUnavailable } = this.#settings;
+    const { store, clock, deadlineMs, maxQueue, namespace, cacheTtlMs, onUnavailable } = this.#settings;
+    const parts = { store, clock, deadlineMs, maxQueue, tally: this.#tally };
     this.#clock = clock;
-    this.#admission = new Admission({ store, clock, deadlineMs, tally: this.#tally });
+    this.#admission = new Admission(parts);
     this.#resolution = new Resolution({ store, clock, namespace, ttlMs: cacheTtlMs, deadlineMs });
-    this.#fallback =
-      typeof onUnavailable === 'object' ? new Fallback({ clock, deadlineMs, tally: this.#tally, ...onUnavailable }) : undefined;
+    this.#fallback = typeof onUnavailable === 'object' ? new Fallback({ ...parts, ...onUnavailable }) : undefined;
   }
 
   /** Acquires, runs `work` with the lease, and returns what it returns. When it throws, what it had not settled is given back. */
@@ -67,27 +67,35 @@ export class RateLimiter {
   }
 
   /**
-   * The lease, or the denial as a value; a denied request consumed nothing, on any limit or level. Waits at most `maxWaitMs`.
-   * Throws `UnknownLimit`, `CostExceedsCapacity` (nothing was written), `Contended`, and the reason of an aborted `signal`.
+   * The lease, or the denial as a value; a denied request consumed nothing, on any limit or level. With `maxWaitMs` it takes a place in the queue,
+   * in one write, and resolves when its time has come; a denial then says that the queue is longer.
+   * Throws `UnknownLimit`, `CostExceedsCapacity` (nothing was written), `Contended`, `QueueFull`, and the reason of an aborted `signal`.
    */
   async tryAcquire(request: AcquireRequest): Promise<Outcome> {
     const given = checkAcquire(request);
-    const { signal, maxWaitMs = 0 } = request;
+    const { signal } = request;
     signal?.throwIfAborted();
-    const startedMs = nowMs(this.#clock);
-    for (;;) {
-      const outcome = await this.#decided(request, given, startedMs);
-      const waitedMs = nowMs(this.#clock) - startedMs;
-      if (signal?.aborted) {
-        if (outcome.granted) await outcome.lease.release();
-        throw signal.reason;
-      }
-      if (outcome.granted || outcome.denial.retryAfterMs > maxWaitMs - waitedMs) {
-        this.#tally[outcome.granted ? 'granted' : 'denied'] += 1;
-        return outcome;
-      }
-      await this.#clock.sleep(outcome.denial.retryAfterMs, signal);
+    const askedMs = nowMs(this.#clock);
+    const answer = await this.#answered(request, given);
+    if (!answer.granted) return answer;
+    try {
+      await this.#started(answer, signal);
+    } catch (error) {
+      await answer.admission.withdraw(answer.buckets, answer.decisions);
+      throw error;
     }
+    return { granted: true, lease: this.#lease(request, answer, nowMs(this.#clock) - askedMs) };
+  }
+
+  /**
+   * As `tryAcquire`, but without sleeping: a lease whose `startsAt` lies ahead is a place in the queue, and the caller waits until then. For
+   * callers that answer somebody else, such as an HTTP API.
+   */
+  async reserve(request: AcquireRequest): Promise<Outcome> {
+    const answer = await this.#answered(request, checkAcquire(request));
+    if (!answer.granted) return answer;
+    answer.admission.start(answer.buckets, answer.decisions);
+    return { granted: true, lease: this.#lease(request, answer, 0) };
   }
 
   /** Whole tokens by limit name, rounded down, the smallest over the levels; negative: debt. */
@@ -124,7 +132,7 @@ export class RateLimiter {
 
   /** A lease that was granted elsewhere, to be settled or released here. What it says is trusted: verify where it comes from. */
   reopen(state: LeaseState): Lease {
-    return new Lease({ ...state, decidedBy: 'store', waitedMs: 0, limits: () => [], post: this.#posted });
+    return new Lease({ ...state, decidedBy: 'store', post: this.#posted });
   }
 
   /** Counts of what this limiter did so far. */
@@ -137,50 +145,68 @@ export class RateLimiter {
     this.#settings.disconnect();
   }
 
-  async #decided(request: AcquireRequest, given: readonly Limit[] | undefined, startedMs: number): Promise<Outcome> {
+  async #answered(request: AcquireRequest, given: readonly Limit[] | undefined): Promise<Answer> {
+    const answer = await this.#decided(request, given);
+    this.#tally[answer.granted ? 'granted' : 'denied'] += 1;
+    return answer;
+  }
+
+  async #decided(request: AcquireRequest, given: readonly Limit[] | undefined): Promise<Answer> {
     let buckets: readonly BucketDemand[] | undefined;
     try {
       buckets = this.#buckets(await this.#levels(request, given), request.resource, request.consume);
-      return this.#outcome(request, buckets, await this.#admission.acquire(buckets), startedMs, 'store');
+      return await asked(this.#admission, buckets, request.maxWaitMs, 'store');
     } catch (error) {
       if (!(error instanceof StoreFailure)) throw error;
       this.#tally.unavailable += 1;
-      return this.#undecided(request, buckets, error, startedMs);
+      return this.#undecided(buckets, request.maxWaitMs, error);
     }
   }
 
   /** What `onUnavailable` says of a request that the database did not decide. `buckets` undefined: its limits could not be read either. */
   async #undecided(
-    request: AcquireRequest,
     buckets: readonly BucketDemand[] | undefined,
+    maxWaitMs: number | undefined,
     cause: StoreFailure,
-    startedMs: number,
-  ): Promise<Outcome> {
-    if (this.#settings.onUnavailable === 'allow') return this.#outcome(request, [], [], startedMs, 'allow');
+  ): Promise<Answer> {
+    if (this.#settings.onUnavailable === 'allow') return asked(this.#admission, [], 0, 'allow');
     const scaled = buckets && this.#fallback?.scaled(buckets);
     if (this.#fallback === undefined || scaled === undefined) throw unavailable(cause);
-    return this.#outcome(request, scaled, await this.#fallback.admission.acquire(scaled), startedMs, 'local');
+    return asked(this.#fallback.admission, scaled, maxWaitMs, 'local');
   }
 
-  #outcome(
-    { entity, resource }: AcquireRequest,
-    buckets: readonly BucketDemand[],
-    decisions: readonly Decision[],
-    startedMs: number,
-    decidedBy: DecidedBy,
-  ): Outcome {
-    if (!decisions.every(({ granted }) => granted))
-      return { granted: false, denial: denialOf(everyReport(buckets, decisions, reports)) };
-    const lease = new Lease({
+  /** Resolves when all places of a granted request have come to their start. Rejects with the signal's reason. */
+  async #started({ admission, buckets, decisions }: Granted, signal: AbortSignal | undefined): Promise<void> {
+    signal?.throwIfAborted();
+    for (;;) {
+      const waitFs = startOf(decisions) - nowFs(this.#clock);
+      if (waitFs <= 0n) break;
+      const moved = new AbortController();
+      const [first] = decisions;
+      if (decisions.length === 1) void first?.place?.moved().then(() => moved.abort());
+      const woken = signal === undefined ? moved.signal : AbortSignal.any([signal, moved.signal]);
+      await this.#clock.sleep(Number((waitFs + FS_PER_NS - 1n) / FS_PER_NS) / NS_PER_MS, woken).catch((error: unknown) => {
+        if (!moved.signal.aborted || signal?.aborted) throw error;
+      });
+    }
+    admission.start(buckets, decisions);
+  }
+
+  #lease({ entity, resource }: AcquireRequest, { buckets, decisions, decidedBy }: Granted, waitedMs: number): Lease {
+    const queuedFs = decisions.reduce((longest, { place, nowFs: at }) => {
+      return place !== undefined && place.startFs - at > longest ? place.startFs - at : longest;
+    }, 0n);
+    return new Lease({
       entity,
       resource,
       decidedBy,
-      waitedMs: nowMs(this.#clock) - startedMs,
+      waitedMs,
+      queuedAheadMs: ceilMs(queuedFs),
+      startsAt: dateOf(Number(startOf(decisions) / FS_PER_MS) || nowMs(this.#clock)),
       grants: zipped(buckets, decisions).map(([bucket, decision]) => grantOf(bucket, decision)),
       limits: () => everyReport(buckets, decisions, remaining),
       post: decidedBy === 'local' ? this.#postedLocally : this.#posted,
     });
-    return { granted: true, lease };
   }
 
   async #levels({ entity, resource }: Subject, given: readonly Limit[] | undefined): Promise<readonly Level[]> {
@@ -239,6 +265,37 @@ export class RateLimiter {
     return true;
   };
 }
+
+/** A request that was granted, by which engine, with its buckets' decisions in their order. */
+interface Granted {
+  readonly granted: true;
+  readonly admission: Admission;
+  readonly buckets: readonly BucketDemand[];
+  readonly decisions: readonly Decision[];
+  readonly decidedBy: DecidedBy;
+}
+
+type Answer = Granted | { readonly granted: false; readonly denial: Denial };
+
+async function asked(
+  admission: Admission,
+  buckets: readonly BucketDemand[],
+  maxWaitMs: number | undefined,
+  decidedBy: DecidedBy,
+): Promise<Answer> {
+  const maxWaitFs = maxWaitMs === undefined ? 0n : BigInt(Math.floor(maxWaitMs)) * FS_PER_MS;
+  const decisions = await admission.acquire(buckets, maxWaitFs);
+  if (decisions.every(({ granted }) => granted)) return { granted: true, admission, buckets, decisions, decidedBy };
+  return { granted: false, denial: denialOf(everyReport(buckets, decisions, reports)) };
+}
+
+/** When all decisions start: the latest of their places; 0n for a request that starts now. */
+function startOf(decisions: readonly Decision[]): bigint {
+  return decisions.reduce((latest, { place }) => (place !== undefined && place.startFs > latest ? place.startFs : latest), 0n);
+}
+
+const FS_PER_NS = 1_000_000n;
+const NS_PER_MS = 1e6;
 
 const unavailable = (cause: StoreFailure): LimiterUnavailable =>
   new LimiterUnavailable(`The limiter could not decide: ${cause.message}`, { cause: cause.cause ?? cause });

@@ -14,6 +14,17 @@ export function checkName(value: unknown, field: string): asserts value is strin
 /** A UTF-16 unit is at most three bytes of UTF-8, so most names need no counting. */
 const tooLong = (value: string): boolean => value.length * 3 > MAX_BYTES && Buffer.byteLength(value, 'utf8') > MAX_BYTES;
 
+/** Checks a table's name, 3 to 255 of `A-Z a-z 0-9 _ - .`, or its ARN. */
+export function checkTableName(value: unknown): asserts value is string {
+  if (typeof value !== 'string' || !/^([A-Za-z0-9_.-]{3,255}|arn:[A-Za-z0-9_.:/-]{10,1019})$/.test(value)) {
+    throw new InvalidArgument({
+      field: 'tableName',
+      value,
+      expected: '3 to 255 characters of A-Z a-z 0-9 _ - ., or the ARN of a table',
+    });
+  }
+}
+
 /** Checks that an object has no fields but the known ones: a typo is an error, never a default. */
 export function checkFields(value: unknown, known: readonly string[], field: string): void {
   if (typeof value !== 'object' || value === null || Array.isArray(value))

@@ -25,8 +25,12 @@ export interface Status {
 
 const LATEST_DATE_MS = 8_640_000_000_000_000;
 
+/** An instant as a Date; null beyond the range of dates. */
+export function dateOf(ms: number): Date | null {
+  return ms > LATEST_DATE_MS ? null : new Date(ms);
+}
+
 export function statusOf({ entity, resource, limit, capacity, available, resetMs }: LimitReport, clock: Clock): LimitStatus {
-  const fullAtMs = nowMs(clock) + resetMs;
-  const fullAt = resetMs === 0 || fullAtMs > LATEST_DATE_MS ? null : new Date(fullAtMs).toISOString();
+  const fullAt = resetMs === 0 ? null : (dateOf(nowMs(clock) + resetMs)?.toISOString() ?? null);
   return { entity, resource, limit, capacity, available, debt: Math.max(0, -available), resetMs, fullAt };
 }

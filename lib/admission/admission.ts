@@ -1,14 +1,12 @@
 import { BoundedMap } from '../bounded-map.js';
-import type { Clock } from '../clock.js';
+import { nowFs } from '../clock.js';
 import type { Positions } from '../core/bucket.js';
 import type { Demand } from '../core/decision.js';
 import { rateOf } from '../core/limit.js';
 import type { Charge, Difference } from '../core/settlement.js';
 import { type BucketKey, bucketPk } from '../store/schema.js';
-import type { Store } from '../store/store.js';
-import { BucketWriter, type Decision } from './bucket-writer.js';
-import { Deadline } from './deadline.js';
-import type { Tally } from './tally.js';
+import { BucketWriter, type WriterParts } from './bucket-writer.js';
+import type { Decision } from './operation.js';
 
 /** What a request asks of one bucket: every limit configured there, with its cost. */
 export interface BucketDemand {
@@ -28,79 +26,144 @@ const BUCKETS_REMEMBERED = 100_000;
 
 /** Between the limiter and the store: requests over one or several buckets, settled later. */
 export class Admission {
-  readonly #store: Store;
-  readonly #clock: Clock;
-  readonly #deadlineMs: number;
-  readonly #tally: Tally;
+  readonly #parts: WriterParts;
   readonly #writers = new BoundedMap<string, BucketWriter>(BUCKETS_REMEMBERED);
 
-  constructor(parts: { readonly store: Store; readonly clock: Clock; readonly deadlineMs: number; readonly tally: Tally }) {
-    this.#store = parts.store;
-    this.#clock = parts.clock;
-    this.#deadlineMs = parts.deadlineMs;
-    this.#tally = parts.tally;
+  constructor(parts: WriterParts) {
+    this.#parts = parts;
   }
 
   /**
-   * Decides all buckets, in parallel: one round trip. Granted means all of them; when one denies or fails, what the others granted is given
-   * back, so that a denied request consumes nothing. The decisions stand in the order of the buckets.
+   * Decides all buckets. Granted means all of them, to start together; when one denies or fails, what the others granted is given back, so that a
+   * denied request consumes nothing. The decisions stand in the order of the buckets; those of buckets that were not asked are not granted either.
    */
-  async acquire(buckets: readonly BucketDemand[]): Promise<readonly Decision[]> {
-    return this.#within(async (deadline) => {
-      const [only] = buckets;
-      if (buckets.length === 1 && only !== undefined) return [await this.#writer(only.key).acquire(only.demands, deadline)];
-      const outcomes = await Promise.allSettled(buckets.map(({ key, demands }) => this.#writer(key).acquire(demands, deadline)));
-      const failed = outcomes.find((outcome) => outcome.status === 'rejected');
-      const decisions = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
-      if (failed === undefined && decisions.every(({ granted }) => granted)) return decisions;
-      await this.#giveBack(buckets, outcomes);
-      if (failed !== undefined) throw failed.reason;
-      return decisions;
-    });
+  async acquire(buckets: readonly BucketDemand[], maxWaitFs = 0n): Promise<readonly Decision[]> {
+    const [only] = buckets;
+    if (buckets.length === 1 && only !== undefined) return [await this.#writer(only.key).acquire(only.demands, { maxWaitFs })];
+    const tries = buckets.map((bucket) => ({ bucket, writer: this.#writer(bucket.key) }));
+    if (maxWaitFs > 0n) return this.#inOrder(tries, maxWaitFs);
+    if (tries.some(({ writer, bucket }) => writer.remembered(bucket.demands) !== undefined)) return this.#standing(tries, []);
+    return tries.some(({ writer, bucket }) => writer.strained(bucket.demands)) ? this.#inOrder(tries, 0n) : this.#atOnce(tries);
   }
 
   /** Posts differences of one grant. Resolves when written. */
-  async post(grant: Grant, differences: readonly Difference[]): Promise<void> {
-    await this.#within((deadline) => this.#writer(grant.key).post(differences, grant.acquiredAtFs, deadline));
+  post(grant: Grant, differences: readonly Difference[]): Promise<void> {
+    return this.#writer(grant.key).post({ differences, acquiredAtFs: grant.acquiredAtFs });
   }
 
-  async positions(key: BucketKey): Promise<Positions> {
-    return this.#within((deadline) => this.#writer(key).read(deadline));
+  positions(key: BucketKey): Promise<Positions> {
+    return this.#writer(key).read();
   }
 
-  async #giveBack(buckets: readonly BucketDemand[], outcomes: readonly PromiseSettledResult<Decision>[]): Promise<void> {
-    // Its own deadline: the request's may be what ended it. A refund that fails is counted by its writer; the denial stands all the same.
-    await this.#within((deadline) =>
-      Promise.allSettled(
-        buckets.map(async (bucket, index) => {
-          const outcome = outcomes[index];
-          if (outcome?.status !== 'fulfilled' || !outcome.value.granted) return;
-          const grant = grantOf(bucket, outcome.value);
-          await this.#writer(grant.key).post(refundOf(grant), grant.acquiredAtFs, deadline, { requests: -1 });
-        }),
-      ),
-    );
-  }
-
-  async #within<T>(work: (deadline: Deadline) => Promise<T>): Promise<T> {
-    const deadline = new Deadline(this.#deadlineMs);
-    try {
-      return await work(deadline);
-    } finally {
-      deadline.done();
+  /** The time of granted places has come. */
+  start(buckets: readonly BucketDemand[], decisions: readonly Decision[]): void {
+    for (const [index, { key }] of buckets.entries()) {
+      const place = decisions[index]?.place;
+      if (place !== undefined) this.#writer(key).start(place);
     }
+  }
+
+  /** Takes a granted request back: places are left, what was charged for now is refunded. A refund that fails is counted by its writer. */
+  async withdraw(buckets: readonly BucketDemand[], decisions: readonly (Decision | undefined)[]): Promise<void> {
+    await Promise.allSettled(buckets.map((bucket, index) => this.#withdrawn(this.#writer(bucket.key), bucket, decisions[index])));
+  }
+
+  async #withdrawn(writer: BucketWriter, bucket: BucketDemand, decision: Decision | undefined): Promise<void> {
+    if (!decision?.granted) return;
+    if (decision.place !== undefined) return writer.leave(decision.place);
+    const grant = grantOf(bucket, decision);
+    await writer.post({ differences: refundOf(grant), acquiredAtFs: grant.acquiredAtFs }, -1);
+  }
+
+  /** All in parallel: one round trip. */
+  async #atOnce(tries: readonly Try[]): Promise<readonly Decision[]> {
+    const outcomes = await Promise.allSettled(tries.map(({ writer, bucket }) => writer.acquire(bucket.demands)));
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+    const decisions = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+    if (failed === undefined && decisions.every(({ granted }) => granted)) return decisions;
+    await Promise.allSettled(
+      tries.map(({ writer, bucket }, index) => {
+        const outcome = outcomes[index];
+        return this.#withdrawn(writer, bucket, outcome?.status === 'fulfilled' ? outcome.value : undefined);
+      }),
+    );
+    if (failed !== undefined) throw failed.reason;
+    return decisions;
+  }
+
+  /**
+   * One after the other, in the same order everywhere: requests that contend for several buckets then meet at the first, instead of each holding
+   * what the other needs. Places in several queues start together: one that was found for an earlier start than the others' is moved.
+   */
+  async #inOrder(tries: readonly Try[], maxWaitFs: bigint): Promise<readonly Decision[]> {
+    const order = tries.map((_, index) => index).sort((a, b) => (idOf(tries[a]) < idOf(tries[b]) ? -1 : 1));
+    const decisions: (Decision | undefined)[] = tries.map(() => undefined);
+    let startFs = 0n;
+    try {
+      for (
+        let round = 0;
+        round === 0 || decisions.some((decision) => decision !== undefined && startOf(decision) < startFs);
+        round += 1
+      ) {
+        for (const index of order) {
+          const [one, before] = [tries[index], decisions[index]];
+          if (one === undefined || (before !== undefined && startOf(before) >= startFs)) continue;
+          decisions[index] = undefined;
+          await this.#withdrawn(one.writer, one.bucket, before);
+          const decision = await one.writer.acquire(one.bucket.demands, { maxWaitFs, earliestFs: startFs, movable: false });
+          decisions[index] = decision;
+          if (!decision.granted) {
+            await this.withdraw(
+              tries.map(({ bucket }) => bucket),
+              decisions,
+            );
+            return await this.#standing(tries, decisions);
+          }
+          if (decision.place !== undefined && decision.place.startFs > startFs) startFs = decision.place.startFs;
+        }
+      }
+    } catch (error) {
+      await this.withdraw(
+        tries.map(({ bucket }) => bucket),
+        decisions,
+      );
+      throw error;
+    }
+    return decisions.filter((decision) => decision !== undefined);
+  }
+
+  /** Every bucket's answer to a request that is denied: those that were not asked tell where they stand. */
+  #standing(tries: readonly Try[], decisions: readonly (Decision | undefined)[]): Promise<readonly Decision[]> {
+    const at = nowFs(this.#parts.clock);
+    return Promise.all(
+      tries.map(async ({ writer, bucket: { demands } }, index) => {
+        return (
+          decisions[index] ?? writer.remembered(demands) ?? { granted: false, nowFs: at, positions: await writer.standing() }
+        );
+      }),
+    );
   }
 
   #writer(key: BucketKey): BucketWriter {
     const id = bucketPk(key);
     let writer = this.#writers.get(id);
     if (writer === undefined) {
-      writer = new BucketWriter(key, { store: this.#store, clock: this.#clock, tally: this.#tally });
+      writer = new BucketWriter(key, this.#parts);
       this.#writers.set(id, writer);
     }
     return writer;
   }
 }
+
+interface Try {
+  readonly bucket: BucketDemand;
+  readonly writer: BucketWriter;
+}
+
+/** A key to order buckets by, the same in every process. */
+const idOf = (one: Try | undefined): string => (one === undefined ? '' : bucketPk(one.bucket.key));
+/** When a granted decision starts. */
+const startOf = ({ place, nowFs: at }: Decision): bigint => place?.startFs ?? at;
 
 /** What a granted decision charged. */
 export function grantOf({ key, demands }: BucketDemand, decision: Decision): Grant {

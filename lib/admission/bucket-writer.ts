@@ -1,176 +1,318 @@
 import { type Clock, nowFs } from '../clock.js';
-import type { Position, Positions } from '../core/bucket.js';
-import { acquireWrites, admits, type Demand, judge, rescaleWrites } from '../core/decision.js';
-import { rateOf } from '../core/limit.js';
-import { type Difference, settlementWrites } from '../core/settlement.js';
-import { Contended } from '../errors.js';
+import type { Positions } from '../core/bucket.js';
+import { admits, type Demand, judge } from '../core/decision.js';
+import type { Settlement } from '../core/settlement.js';
+import { Contended, QueueFull } from '../errors.js';
 import { type BucketKey, bucketPk } from '../store/schema.js';
-import { type BucketState, type BucketWrite, type Store, StoreFailure, type WriteResult } from '../store/store.js';
-import type { Deadline } from './deadline.js';
+import { type BucketState, EMPTY_BUCKET, type Store, StoreFailure, type WriteResult } from '../store/store.js';
+import { compose, type Flight } from './composition.js';
+import { Deadline } from './deadline.js';
+import { DenialMemory } from './denial-memory.js';
+import type { AcquireOperation, Decision, Operation } from './operation.js';
+import { type Place, Places, placesOf } from './places.js';
 import type { Tally } from './tally.js';
+import { longerLife, timeToLive } from './time-to-live.js';
 
-/** A bucket's answer: at which instant it was decided, and where its limits stood then (after the charge, when granted). */
-export interface Decision {
-  readonly granted: boolean;
-  readonly nowFs: bigint;
-  readonly positions: Positions;
-}
-
-const FS_PER_SECOND = 10n ** 15n;
-const SECONDS_PER_DAY = 86_400;
-/** An item outlives its last write by at least this: long enough for any report, and for debt to be remembered. */
-const LEAST_LIFE_SECONDS = 35 * SECONDS_PER_DAY;
+/** A write that takes longer no longer holds the bucket: the next may go out beside it. */
+const SLOW_MS = 50;
+const MOST_FLIGHTS = 4;
 const FIRST_BACKOFF_MS = 5;
 const LONGEST_BACKOFF_MS = 200;
 
-/** The one writer of a bucket in this process: it remembers what it saw last, and by that guesses the branch of the next write. */
+export interface WriterParts {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly tally: Tally;
+  readonly deadlineMs: number;
+  readonly maxQueue: number;
+}
+
+/** When a request may start: at the earliest, and how long from now at the latest. */
+export interface StartRange {
+  /** @default 0n: now or not at all */
+  readonly maxWaitFs?: bigint;
+  /** @default now */
+  readonly earliestFs?: bigint;
+  /** Whether its place may move forward when the one before it is given up. @default true */
+  readonly movable?: boolean;
+}
+
+/**
+ * The one writer of a bucket in this process. While its write is in flight, acquires, settlements and refunds queue; the next write carries all
+ * that fit together. A request is denied when nothing undecided stands before it and an answer from the store that came after it was queued
+ * shows that it does not fit. A failed write brings the bucket as it is: a wrong guess costs one more write, and never a read.
+ */
 export class BucketWriter {
   readonly #key: BucketKey;
-  readonly #store: Store;
-  readonly #clock: Clock;
-  readonly #tally: Tally;
+  readonly #parts: WriterParts;
+  readonly #flights = new Map<Flight, { readonly sentAtMs: number }>();
+  readonly #denials: DenialMemory;
+  readonly #places = new Places();
+  #queue: Operation[] = [];
+  /** What the last answer showed; undefined before the first. */
   #seen: BucketState | undefined;
+  #answers = 0;
   #unreportedDenials = 0;
+  #failuresInARow = 0;
+  #pausedUntilMs = 0;
+  #woken = false;
+  #timer: NodeJS.Timeout | undefined;
 
-  constructor(key: BucketKey, parts: { readonly store: Store; readonly clock: Clock; readonly tally: Tally }) {
+  constructor(key: BucketKey, parts: WriterParts) {
     this.#key = key;
-    this.#store = parts.store;
-    this.#clock = parts.clock;
-    this.#tally = parts.tally;
+    this.#parts = parts;
+    this.#denials = new DenialMemory(parts.clock);
   }
 
   /**
-   * Decides one request on all limits of the bucket: one write where the guess is right. A failed write brings the bucket as it is, so a wrong
-   * guess costs one more write and never a read, and all attempts are judged at one `now`: then each limit can fail a guess about once.
-   * Throws `Contended` when other writers win every attempt, and what the store throws when it gives no answer.
+   * Decides one request on all limits of the bucket. All its attempts are judged at one `now`, so that each limit can fail a guess about once.
+   * Throws `Contended` when other writers win every attempt, `QueueFull`, and what the store throws when it gives no answer.
    */
-  async acquire(demands: readonly Demand[], deadline: Deadline): Promise<Decision> {
-    const perNow = demands.length + 3;
-    let seen = this.#seen?.positions;
-    let at = nowFs(this.#clock);
-    for (let attempt = 1; ; attempt += 1) {
-      const { applied, state } = await this.#write(
-        { limits: acquireWrites(demands, seen, at), requests: 1, ...this.#ttl(demands, at) },
-        deadline,
-      );
-      if (applied) return { granted: true, nowFs: at, positions: state.positions };
-      if (!admits(judge(demands, state.positions, at)) && (await this.#stateDenial(demands, state.positions, at, deadline))) {
-        this.#unreportedDenials += 1;
-        return { granted: false, nowFs: at, positions: state.positions };
-      }
-      if (attempt >= 4 * perNow || deadline.passed) throw new Contended(bucketPk(this.#key), attempt);
-      if (attempt % perNow === 0) at = nowFs(this.#clock);
-      seen = this.#seen?.positions;
+  acquire(demands: readonly Demand[], { maxWaitFs = 0n, earliestFs = 0n, movable = true }: StartRange = {}): Promise<Decision> {
+    const denied = maxWaitFs === 0n ? this.remembered(demands) : undefined;
+    if (denied !== undefined) {
+      this.#unreportedDenials += 1;
+      return Promise.resolve(denied);
     }
+    return new Promise((resolve, reject) => {
+      if (this.#queue.length >= this.#parts.maxQueue) throw new QueueFull(bucketPk(this.#key), this.#parts.maxQueue);
+      const attempt = { nowFs: undefined, startFs: 0n, attempts: 0 };
+      this.#enqueue({
+        kind: 'acquire',
+        demands,
+        maxWaitFs,
+        earliestFs,
+        movable,
+        ...attempt,
+        resolve,
+        reject,
+        ...this.#arrival(),
+      });
+    });
   }
 
   /**
-   * Posts a lease's differences: one write, two when the limit was changed since. Never refused. A charge whose answer is lost is sent again
-   * (at worst charged twice); a refund is not (it may have been given), and counted.
+   * Posts a lease's differences. Never refused. A charge whose answer is lost is sent again (at worst charged twice); a refund is not (it may
+   * have been given), and counted.
    */
-  async post(
-    differences: readonly Difference[],
-    acquiredAtFs: bigint,
-    deadline: Deadline,
-    options: { readonly requests?: number } = {},
-  ): Promise<void> {
-    const refund = differences.every(({ tokens }) => tokens <= 0);
-    const write = (positions: Positions | undefined) =>
-      this.#write(
-        {
-          limits: settlementWrites(differences, acquiredAtFs, positions),
-          requests: options.requests ?? 0,
-          ttl: this.#ttlAtLeast(
-            differences.map(({ charge }) => charge.windowFs),
-            nowFs(this.#clock),
-          ),
-        },
-        deadline,
-        refund,
-      );
-    let result = await write(undefined);
-    for (let attempt = 1; !result.applied; attempt += 1) {
-      if (attempt > differences.length + 3) throw new Contended(bucketPk(this.#key), attempt);
-      result = await write(result.state.positions);
-    }
+  post(settlement: Settlement, requests = 0): Promise<void> {
+    if (settlement.differences.some(({ tokens }) => tokens < 0)) this.#denials.forget();
+    return new Promise((resolve, reject) => {
+      this.#enqueue({ kind: 'post', settlement, requests, resolve, reject, ...this.#arrival() });
+    });
+  }
+
+  /** A place in the queue whose time has come. */
+  start(place: Place): void {
+    this.#places.start(place);
+  }
+
+  /**
+   * Gives up a place in the queue. Waiters of this process that stand right behind it move forward; what is free in the end is given back if
+   * nobody, in any process, has reserved behind it, and else lapses: others have been promised their starts by it.
+   */
+  async leave(place: Place): Promise<void> {
+    const free = this.#places.leave(place);
+    if (free.startFs <= nowFs(this.#parts.clock)) return;
+    this.#denials.forget();
+    await this.#withDeadline(async (deadline) => {
+      const { state } = await this.#sent({ operations: [], limits: free.removal(), requests: -1, denies: false }, 0, deadline);
+      this.#seen = state;
+    }).catch((error: unknown) => {
+      if (!(error instanceof StoreFailure)) throw error;
+      this.#parts.tally.droppedRefunds += 1;
+    });
   }
 
   /** The bucket's positions as stored now; remembers them for the next guess. */
-  async read(deadline: Deadline): Promise<Positions> {
-    const state = await this.#store.read(this.#key, { signal: deadline.signal });
-    this.#seen = state;
-    return state?.positions ?? new Map<string, Position>();
+  async read(): Promise<Positions> {
+    this.#seen = await this.#withDeadline(
+      async ({ signal }) => (await this.#parts.store.read(this.#key, { signal })) ?? EMPTY_BUCKET,
+    );
+    return this.#seen.positions;
   }
 
-  /** Makes a denial final. False: the bucket changed meanwhile, decide again. */
-  async #stateDenial(demands: readonly Demand[], positions: Positions, at: bigint, deadline: Deadline): Promise<boolean> {
-    const limits = rescaleWrites(demands, positions, at);
-    if (limits === undefined) return true;
-    const { applied } = await this.#write({ limits, requests: 0, ...this.#ttl(demands, at) }, deadline);
-    return applied;
+  /** Where the bucket stands, as far as this process knows; read where it knows nothing. */
+  async standing(): Promise<Positions> {
+    return this.#seen?.positions ?? (await this.read());
   }
 
-  async #write(parts: Omit<BucketWrite, 'key' | 'denials'>, deadline: Deadline, dropWhenLost = false): Promise<WriteResult> {
+  /** The denial of a request that a denial of a moment ago answers as well, without a call. */
+  remembered(demands: readonly Demand[]): Decision | undefined {
+    return this.#denials.answer(demands);
+  }
+
+  /** Whether this bucket denied a moment ago, or would deny by what was seen last. */
+  strained(demands: readonly Demand[]): boolean {
+    if (this.#denials.strained) return true;
+    return this.#seen !== undefined && !admits(judge(demands, this.#seen.positions, nowFs(this.#parts.clock)));
+  }
+
+  #arrival() {
+    return { untilMs: performance.now() + this.#parts.deadlineMs, answersBefore: this.#answers };
+  }
+
+  #enqueue(operation: Operation): void {
+    this.#queue.push(operation);
+    this.#wake();
+  }
+
+  /** Looks at the queue at the end of this turn of the event loop: callers of one turn share a write. */
+  #wake(): void {
+    if (this.#woken) return;
+    this.#woken = true;
+    queueMicrotask(() => {
+      this.#woken = false;
+      this.#pump();
+    });
+  }
+
+  #pump(): void {
+    while (this.#queue.length > 0) {
+      const heldMs = this.#heldMs();
+      if (heldMs > 0) {
+        this.#timer ??= setTimeout(() => {
+          this.#timer = undefined;
+          this.#pump();
+        }, heldMs);
+        return;
+      }
+      const known = { seen: this.#seen?.positions, answers: this.#answers, undecided: this.#flights.size > 0 };
+      const { flight, denied, left } = compose(this.#queue, known, nowFs(this.#parts.clock));
+      this.#queue = left;
+      for (const operation of denied) this.#deny(operation, this.#seen?.positions ?? EMPTY_BUCKET.positions);
+      if (flight !== undefined) void this.#fly(flight);
+      else if (denied.length === 0) return;
+    }
+  }
+
+  /** How long the bucket is held: by the pause after a failure, or by a write that is not slow yet. Settlements alone wait for no write. */
+  #heldMs(): number {
+    const now = performance.now();
+    if (now < this.#pausedUntilMs) return this.#pausedUntilMs - now;
+    if (this.#flights.size === 0 || this.#queue.every(({ kind }) => kind === 'post')) return 0;
+    let heldMs = this.#flights.size < MOST_FLIGHTS ? 0 : SLOW_MS;
+    for (const { sentAtMs } of this.#flights.values()) heldMs = Math.max(heldMs, sentAtMs + SLOW_MS - now);
+    return heldMs;
+  }
+
+  async #fly(flight: Flight): Promise<void> {
+    this.#flights.set(flight, { sentAtMs: performance.now() });
     const denials = this.#unreportedDenials;
     this.#unreportedDenials = 0;
-    let result: WriteResult | undefined;
+    let applied = false;
     try {
-      result = await this.#answered({ ...parts, key: this.#key, denials }, deadline, dropWhenLost);
+      await this.#withDeadline(async (deadline) => {
+        const result = await this.#sent(flight, denials, deadline);
+        applied = result.applied;
+        if (applied) await this.#outlive(result.state, deadline);
+        this.#land(flight, result);
+      });
+    } catch (error) {
+      this.#fail(flight, error);
     } finally {
-      if (result?.applied !== true) this.#unreportedDenials += denials;
+      if (!applied) this.#unreportedDenials += denials;
+      this.#flights.delete(flight);
+      this.#wake();
     }
-    this.#seen = result.state;
-    if (result.applied) await this.#outlive(result.state, deadline);
-    return result;
   }
 
-  /** Sends a write until it is answered or the deadline comes. */
-  async #answered(write: BucketWrite, deadline: Deadline, dropWhenLost: boolean): Promise<WriteResult> {
-    for (let retry = 0; ; retry += 1) {
-      this.#tally.writes += 1;
-      try {
-        return await this.#store.write(write, { signal: deadline.signal });
-      } catch (error) {
-        if (!(error instanceof StoreFailure)) throw error;
-        if (error.throttled) this.#tally.throttled += 1;
-        if (error.ambiguous && dropWhenLost) {
-          this.#tally.droppedRefunds += 1;
-          throw error;
-        }
-        const backoffMs = Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** retry) * (0.5 + Math.random() / 2);
-        if (!error.retryable || !(await deadline.pause(backoffMs))) throw error;
+  #sent({ limits, requests }: Flight, denials: number, { signal }: Deadline): Promise<WriteResult> {
+    this.#parts.tally.writes += 1;
+    const windowsFs = limits.map(({ windowFs }) => windowFs);
+    const ttl = timeToLive(windowsFs, nowFs(this.#parts.clock), this.#seen?.ttlSeconds);
+    return this.#parts.store.write({ key: this.#key, limits, requests, denials, ttl }, { signal });
+  }
+
+  #land({ operations, denies }: Flight, { applied, state }: WriteResult): void {
+    this.#answers += 1;
+    this.#failuresInARow = 0;
+    this.#seen = state;
+    if (!applied) {
+      this.#queue = [...operations.filter((operation) => this.#mayTryAgain(operation)), ...this.#queue];
+      return;
+    }
+    const places = placesOf(operations, state.positions);
+    for (const operation of operations) {
+      if (operation.kind === 'post') operation.resolve();
+      else if (denies) this.#deny(operation, state.positions);
+      else {
+        const place = places.get(operation);
+        if (place !== undefined) this.#places.add(place);
+        operation.resolve({ granted: true, nowFs: operation.nowFs ?? operation.startFs, positions: state.positions, place });
       }
     }
   }
 
-  /** A bucket so deep in debt that its item would be deleted before it is full: extend its life, or deletion would forgive. */
-  async #outlive({ positions, ttlSeconds }: BucketState, deadline: Deadline): Promise<void> {
-    if (ttlSeconds === undefined) return;
-    let latestFs = 0n;
-    for (const { fullAtFs } of positions.values()) if (fullAtFs > latestFs) latestFs = fullAtFs;
-    const fullAtSeconds = Number(latestFs / FS_PER_SECOND) + 1;
-    if (fullAtSeconds <= ttlSeconds) return;
-    const ttl = { seconds: fullAtSeconds + LEAST_LIFE_SECONDS, ifAbsent: false };
-    const { state } = await this.#answered({ key: this.#key, limits: [], requests: 0, denials: 0, ttl }, deadline, false);
-    this.#seen = state;
+  #deny(operation: AcquireOperation, positions: Positions): void {
+    const judgedAtFs = operation.nowFs ?? nowFs(this.#parts.clock);
+    this.#denials.add(operation.demands, positions, judgedAtFs);
+    this.#unreportedDenials += 1;
+    operation.resolve({ granted: false, nowFs: judgedAtFs, positions });
   }
 
-  #ttl(demands: readonly Demand[], at: bigint): Pick<BucketWrite, 'ttl'> {
-    return {
-      ttl: this.#ttlAtLeast(
-        demands.map(({ limit }) => rateOf(limit).windowFs),
-        at,
-      ),
-    };
+  /** Whether an operation that lost its race is tried again; a request not for ever, and now and then at a fresh `now`. */
+  #mayTryAgain(operation: Operation): boolean {
+    if (operation.kind === 'post') return true;
+    operation.attempts += 1;
+    const perNow = operation.demands.length + 3;
+    if (operation.attempts >= 4 * perNow || performance.now() >= operation.untilMs) {
+      operation.reject(new Contended(bucketPk(this.#key), operation.attempts));
+      return false;
+    }
+    if (operation.attempts % perNow === 0) operation.nowFs = undefined;
+    return true;
   }
 
-  /** 35 days, and twice the longest window, from now; never before the time that is stored, which another writer's limits may need. */
-  #ttlAtLeast(windowsFs: readonly bigint[], at: bigint): BucketWrite['ttl'] {
-    let longestFs = 0n;
-    for (const windowFs of windowsFs) if (windowFs > longestFs) longestFs = windowFs;
-    const lifeSeconds = Math.max(LEAST_LIFE_SECONDS, Number((2n * longestFs) / FS_PER_SECOND) + 1);
-    const seconds = Number(at / FS_PER_SECOND) + lifeSeconds;
-    const stored = this.#seen?.ttlSeconds;
-    return stored === undefined ? { seconds, ifAbsent: true } : { seconds: Math.max(stored, seconds), ifAbsent: false };
+  /** No answer, or none that decides: what may be sent again waits a moment, the rest learns why. */
+  #fail({ operations }: Flight, error: unknown): void {
+    const failure = error instanceof StoreFailure ? error : undefined;
+    if (failure?.throttled) this.#parts.tally.throttled += 1;
+    const backoffMs = Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** this.#failuresInARow) * (0.5 + Math.random() / 2);
+    this.#failuresInARow += 1;
+    const now = performance.now();
+    const again = operations.flatMap((operation) => {
+      const rest = failure?.ambiguous ? this.#withoutRefunds(operation) : operation;
+      if (rest !== undefined && failure?.retryable && now + backoffMs < operation.untilMs) return [rest];
+      operation.reject(error);
+      return [];
+    });
+    if (again.length > 0) this.#pausedUntilMs = now + backoffMs;
+    this.#queue = [...again, ...this.#queue];
+  }
+
+  /** What of an operation whose answer was lost may be sent again: its refunds may have been given, and are not given twice. */
+  #withoutRefunds(operation: Operation): Operation | undefined {
+    if (operation.kind === 'acquire') return operation;
+    const { differences } = operation.settlement;
+    const charges = differences.filter(({ tokens }) => tokens > 0);
+    if (charges.length === differences.length && operation.requests >= 0) return operation;
+    this.#parts.tally.droppedRefunds += 1;
+    return charges.length === 0
+      ? undefined
+      : { ...operation, requests: 0, settlement: { ...operation.settlement, differences: charges } };
+  }
+
+  /** Keeps the item of a deep debt. A failure leaves that to the next write, weeks before it matters. */
+  async #outlive(state: BucketState, { signal }: Deadline): Promise<void> {
+    const ttl = longerLife(state);
+    if (ttl === undefined) return;
+    this.#parts.tally.writes += 1;
+    try {
+      this.#seen = (
+        await this.#parts.store.write({ key: this.#key, limits: [], requests: 0, denials: 0, ttl }, { signal })
+      ).state;
+    } catch (error) {
+      if (!(error instanceof StoreFailure)) throw error;
+    }
+  }
+
+  async #withDeadline<T>(work: (deadline: Deadline) => Promise<T>): Promise<T> {
+    const deadline = new Deadline(this.#parts.deadlineMs);
+    try {
+      return await work(deadline);
+    } finally {
+      deadline.done();
+    }
   }
 }

@@ -1,8 +1,6 @@
-import type { Clock } from '../clock.js';
 import { type Limit, Limit as limits } from '../core/limit.js';
-import type { Store } from '../store/store.js';
 import { Admission, type BucketDemand } from './admission.js';
-import type { Tally } from './tally.js';
+import type { WriterParts } from './bucket-writer.js';
 
 /** In-process buckets at a share of each limit, for the time in which the database gives no answer. */
 export class Fallback {
@@ -10,13 +8,7 @@ export class Fallback {
   readonly #share: number;
 
   /** `store`: in this process's memory. */
-  constructor(parts: {
-    readonly store: Store;
-    readonly share: number;
-    readonly clock: Clock;
-    readonly deadlineMs: number;
-    readonly tally: Tally;
-  }) {
+  constructor(parts: WriterParts & { readonly share: number }) {
     this.#share = parts.share;
     this.admission = new Admission(parts);
   }

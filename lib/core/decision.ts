@@ -1,15 +1,19 @@
 /** What a bucket answers to a request, given where its limits stand: one verdict a limit, all decided together. */
 
-import { type Branch, type LimitWrite, predict } from './branch.js';
-import { fillFs, fullAtUnder, level, type Positions, waitFs } from './bucket.js';
+import type { Branch, LimitWrite } from './branch.js';
+import { fullAtUnder, level, type Positions, waitFs } from './bucket.js';
 import { type Limit, rateOf } from './limit.js';
-import { IDENTITY, type Step, thenAcquire } from './step.js';
 
 /** What a request asks of one limit: `cost` tokens, 0 for a limit of its bucket that it does not consume. */
 export interface Demand {
   readonly limit: Limit;
   /** Whole tokens, 0 to the capacity. */
   readonly cost: number;
+}
+
+/** Whether two requests ask the same of the same limits, in the same order. */
+export function equalDemands(a: readonly Demand[], b: readonly Demand[]): boolean {
+  return a.length === b.length && a.every(({ limit, cost }, index) => limit === b[index]?.limit && cost === b[index]?.cost);
 }
 
 /** How one limit stands towards one demand. */
@@ -43,23 +47,11 @@ export function admits(verdicts: readonly Verdict[]): boolean {
   return verdicts.every((verdict) => verdict.waitFs === 0n);
 }
 
-/**
- * The write that acquires all demands at `nowFs`, each limit in the branch that the positions seen last predict.
- * `seen` undefined: nothing is known of this bucket.
- */
-export function acquireWrites(demands: readonly Demand[], seen: Positions | undefined, nowFs: bigint): readonly LimitWrite[] {
-  return demands.map(({ limit, cost }) => ({
-    name: limit.name,
-    windowFs: rateOf(limit).windowFs,
-    branch: predict(acquireStep(limit, cost, nowFs), limit, seen?.get(limit.name), nowFs),
-    consumed: BigInt(cost),
-  }));
-}
-
-function acquireStep(limit: Limit, cost: number, nowFs: bigint): Step {
-  const step = thenAcquire(IDENTITY, nowFs, fillFs(limit, cost), rateOf(limit).windowFs);
-  if (step === undefined) throw new RangeError(`${limit.name}: cost ${cost} is above the capacity ${limit.capacity}`);
-  return step;
+/** The longest of the verdicts' waits: when the whole request may be tried again. */
+export function longestWaitFs(verdicts: readonly Verdict[]): bigint {
+  let longestFs = 0n;
+  for (const { waitFs: oneFs } of verdicts) if (oneFs > longestFs) longestFs = oneFs;
+  return longestFs;
 }
 
 /**

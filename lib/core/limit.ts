@@ -47,7 +47,8 @@ const per =
   (periodMs: number) =>
   (name: string, amount: number, options: BucketOptions = {}): Limit => {
     const { burst, counts } = knownFields(options, ['burst', 'counts'], 'options');
-    return defined({ name, capacity: burst === undefined ? amount : burst, refillAmount: amount, refillPeriodMs: periodMs, counts }, 'limit', {
+    const capacity = burst === undefined ? amount : burst;
+    return defined({ name, capacity, refillAmount: amount, refillPeriodMs: periodMs, counts }, 'limit', {
       capacity: burst === undefined ? 'amount' : 'burst',
       refillAmount: 'amount',
     });

@@ -1,6 +1,6 @@
 /** What a lease's settlement writes: a difference added to z, commutative, without a read, never refused. */
 
-import type { LimitWrite } from './branch.js';
+import type { LimitWrite, Shift } from './branch.js';
 import type { Positions } from './bucket.js';
 import type { Counts } from './limit.js';
 
@@ -20,29 +20,43 @@ export interface Difference {
   readonly tokens: number;
 }
 
+/** What one lease posts at once. */
+export interface Settlement {
+  readonly differences: readonly Difference[];
+  readonly acquiredAtFs: bigint;
+}
+
 /**
- * The writes that post the differences of a lease acquired at `acquiredAtFs`. `positions`: what a failed write met, by which a difference
- * is scaled to the window that is stored by now (the share of the bucket stays the share of the bucket).
+ * The writes that post settlements together. `positions`, what was seen of the bucket last, tell the window that is stored by now: each
+ * difference is scaled to it, so that the share of the bucket stays the share of the bucket. A wrong guess of the window fails and tells it.
  */
-export function settlementWrites(
-  differences: readonly Difference[],
-  acquiredAtFs: bigint,
-  positions: Positions | undefined,
-): readonly LimitWrite[] {
-  return differences.map(({ charge, tokens }) => {
-    const storedWindowFs = positions?.get(charge.name)?.windowFs ?? charge.windowFs;
-    const scaled = (fs: bigint) => (storedWindowFs === charge.windowFs ? fs : dividedUp(fs * storedWindowFs, charge.windowFs));
-    return {
-      name: charge.name,
-      windowFs: storedWindowFs,
-      branch: {
-        kind: 'shift',
-        addFs: scaled(BigInt(tokens) * charge.tokenFs),
-        ifAbsentFs: acquiredAtFs + scaled(BigInt(charge.tokens) * charge.tokenFs),
-      },
-      consumed: BigInt(tokens),
-    };
-  });
+export function settlementWrites(settlements: readonly Settlement[], positions: Positions | undefined): readonly LimitWrite[] {
+  const writes = new Map<string, LimitWrite & { readonly branch: Shift }>();
+  for (const { differences, acquiredAtFs } of settlements) {
+    for (const { charge, tokens } of differences) {
+      const { name } = charge;
+      const before = writes.get(name);
+      const windowFs = before?.windowFs ?? positions?.get(name)?.windowFs ?? charge.windowFs;
+      const baseFs = acquiredAtFs + scaledFs(charge, charge.tokens, windowFs);
+      writes.set(name, {
+        name,
+        windowFs,
+        branch: {
+          kind: 'shift',
+          addFs: (before?.branch.addFs ?? 0n) + scaledFs(charge, tokens, windowFs),
+          ifAbsentFs: before !== undefined && before.branch.ifAbsentFs > baseFs ? before.branch.ifAbsentFs : baseFs,
+        },
+        consumed: (before?.consumed ?? 0n) + BigInt(tokens),
+      });
+    }
+  }
+  return [...writes.values()];
+}
+
+/** What tokens of a charge fill under another window than its own. */
+export function scaledFs(charge: Charge, tokens: number, windowFs: bigint): bigint {
+  const fs = BigInt(tokens) * charge.tokenFs;
+  return windowFs === charge.windowFs ? fs : dividedUp(fs * windowFs, charge.windowFs);
 }
 
 /** n / d towards plus infinity: a scaled charge is never short, a scaled refund never long. */

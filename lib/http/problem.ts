@@ -1,4 +1,12 @@
-import { Contended, EntityExists, HeadgateError, InvalidArgument, LeaseClosed, LimiterUnavailable } from '../errors.js';
+import {
+  Contended,
+  EntityExists,
+  HeadgateError,
+  InvalidArgument,
+  LeaseClosed,
+  LimiterUnavailable,
+  QueueFull,
+} from '../errors.js';
 import { RateLimitExceeded } from '../rate-limit-exceeded.js';
 
 /** An error as HTTP says it: RFC 9457 problem details, with the same stable `code` as the SDK's error. */
@@ -21,7 +29,7 @@ export function problemOf(error: unknown): Problem {
       details: { retryAfterMs: error.retryAfterMs, violations: error.violations, passed: error.passed },
     });
   }
-  if (error instanceof LimiterUnavailable || error instanceof Contended) {
+  if (error instanceof LimiterUnavailable || error instanceof Contended || error instanceof QueueFull) {
     return problem(503, error.code, 'No decision', error.message, { headers: { 'Retry-After': '1' } });
   }
   if (error instanceof InvalidArgument && SETUP_FIELDS.includes(error.field))

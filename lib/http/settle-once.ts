@@ -37,7 +37,10 @@ export async function endOnce(
   const ttl = { seconds: nowSeconds + BUCKET_LIFE_SECONDS, ifAbsent: true };
   const met = new Map<Change, BucketState>();
   const write = (change: Change): Operation => {
-    const limits = settlementWrites(change.differences, change.grant.acquiredAtFs, met.get(change)?.positions);
+    const limits = settlementWrites(
+      [{ differences: change.differences, acquiredAtFs: change.grant.acquiredAtFs }],
+      met.get(change)?.positions,
+    );
     return { kind: 'bucket', write: { key: change.grant.key, limits, requests: 0, denials: 0, ttl } };
   };
   const deadline = new Deadline(parts.deadlineMs);
@@ -77,7 +80,7 @@ async function changesOf(state: LeaseState, ending: Ending): Promise<readonly Ch
     changes.push({ grant, differences });
     return true;
   };
-  const lease = new Lease({ ...state, decidedBy: 'store', waitedMs: 0, limits: () => [], post });
+  const lease = new Lease({ ...state, decidedBy: 'store', post });
   await (ending.kind === 'release' ? lease.release() : lease.settle(ending.actual));
   return changes;
 }

@@ -6,13 +6,15 @@ import {
   UpdateTimeToLiveCommand,
   waitUntilTableExists,
 } from '@aws-sdk/client-dynamodb';
+import { checkTableName } from '../names.js';
 import { TTL } from './schema.js';
 import { tableDefinition } from './table-definition.js';
 
 const READY_WITHIN_SECONDS = 120;
 
-/** Makes the table unless it is there, waits until it takes writes, and turns on deletion by TTL. Safe to run again. */
+/** Makes the table unless it is there, waits until it takes writes, and turns on deletion by TTL. Safe to run again. Throws `InvalidArgument` for a bad name. */
 export async function createTable(client: DynamoDBClient, tableName: string): Promise<void> {
+  checkTableName(tableName);
   try {
     await client.send(new CreateTableCommand(tableDefinition(tableName)));
   } catch (error) {

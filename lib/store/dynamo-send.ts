@@ -3,10 +3,16 @@ import { type DynamoDBClient, DynamoDBServiceException, ResourceNotFoundExceptio
 import { InvalidArgument } from '../errors.js';
 import { StoreFailure } from './store.js';
 
-/** Carries an error past the SDK's retry logic: of a class that no retry strategy knows. */
+/**
+ * Carries an error past the SDK's retry logic: of a class that no retry strategy knows, and not as its `cause`, which strategies look into.
+ * The signer still finds the response, whose `Date` corrects a wrong clock for the next call.
+ */
 class SingleAttempt extends Error {
-  constructor(override readonly cause: unknown) {
+  readonly $response: unknown;
+
+  constructor(readonly carried: unknown) {
     super('one attempt, not retried by the SDK');
+    this.$response = carried instanceof DynamoDBServiceException ? carried.$response : undefined;
   }
 }
 
@@ -29,7 +35,7 @@ export const INSIDE_RETRIES = { step: 'finalizeRequest', priority: 'low', name: 
 
 /** The error that the service or the network gave, without the envelope of `singleAttempt`. */
 export function unwrapped(error: unknown): unknown {
-  return error instanceof SingleAttempt ? error.cause : error;
+  return error instanceof SingleAttempt ? error.carried : error;
 }
 
 const THROTTLED = new Set(['ProvisionedThroughputExceededException', 'ThrottlingException', 'RequestLimitExceeded']);

@@ -64,11 +64,13 @@ export class DynamoStore implements Store {
 
   async getItems(keys: readonly ItemKey[], { signal }: CallOptions = {}): Promise<readonly (Item | undefined)[]> {
     const found = new Map<string, Item>();
+    // DynamoDB refuses a batch that names a key twice.
+    const distinct = [...new Map(keys.map((key) => [itemId(key), key])).values()];
     let wanted: KeysAndAttributes[] =
-      keys.length === 0 ? [] : [{ Keys: keys.map((key) => marshall({ [PK]: key.pk, [SK]: key.sk })) }];
+      distinct.length === 0 ? [] : [{ Keys: distinct.map((key) => marshall({ [PK]: key.pk, [SK]: key.sk })) }];
     for (let round = 0; wanted.length > 0; round += 1) {
       if (round === UNPROCESSED_ROUNDS) {
-        throw new StoreFailure(`DynamoDB left ${wanted.length} keys unprocessed ${round} times`, {
+        throw new StoreFailure(`DynamoDB left ${wanted[0]?.Keys?.length} keys unprocessed ${round} times`, {
           ambiguous: false,
           retryable: true,
           cause: undefined,

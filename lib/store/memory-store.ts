@@ -41,7 +41,7 @@ export class MemoryStore implements Store {
   async queryItems(pk: string, skPrefix: string): Promise<readonly Item[]> {
     return [...this.#items.values()]
       .filter((item) => item.pk === pk && item.sk.startsWith(skPrefix))
-      .sort((a, b) => (a.sk < b.sk ? -1 : 1))
+      .sort((a, b) => Buffer.compare(Buffer.from(a.sk), Buffer.from(b.sk)))
       .map((item) => structuredClone(item));
   }
 

@@ -69,9 +69,9 @@ export interface Store {
   write(write: BucketWrite, options?: CallOptions): Promise<WriteResult>;
   /** The bucket as it is now, strongly consistent; undefined where there is no item. */
   read(key: BucketKey, options?: CallOptions): Promise<BucketState | undefined>;
-  /** The items of these keys, in their order, undefined where there is none. At most 100 keys. */
+  /** The items of these keys, in their order, undefined where there is none. At most 100 different keys. */
   getItems(keys: readonly ItemKey[], options?: CallOptions): Promise<readonly (Item | undefined)[]>;
-  /** Every item of a partition whose sort key starts with the prefix, in sort key order. */
+  /** Every item of a partition whose sort key starts with the prefix, in the order of the sort key's UTF-8 bytes. */
   queryItems(pk: string, skPrefix: string, options?: CallOptions): Promise<readonly Item[]>;
   /** All operations, or none. At most 100. */
   transact(operations: readonly Operation[], options?: CallOptions): Promise<TransactionResult>;

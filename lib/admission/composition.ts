@@ -1,0 +1,116 @@
+/** What of a bucket's queue goes out in the next write: all that fits together, in the order in which it came. */
+import { type Batch, batchWrites, emptyBatch, sameLimits, startBehind, withAcquire, withDifferences } from '../core/batch.js';
+import type { LimitWrite } from '../core/branch.js';
+import type { Positions } from '../core/bucket.js';
+import { rescaleWrites } from '../core/decision.js';
+import { settlementWrites } from '../core/settlement.js';
+import type { AcquireOperation, Operation } from './operation.js';
+
+/** One write, and the operations that it decides. */
+export interface Flight {
+  readonly operations: readonly Operation[];
+  readonly limits: readonly LimitWrite[];
+  /** Added to the bucket's count of admitted requests. */
+  readonly requests: number;
+  /** It only stores a changed limit's rescaled position: once that is there, its operation is denied. */
+  readonly denies: boolean;
+}
+
+export interface Composition {
+  /** Undefined: nothing goes out before an answer comes. */
+  readonly flight: Flight | undefined;
+  /** Requests that do not fit where the bucket stands. */
+  readonly denied: readonly AcquireOperation[];
+  readonly left: Operation[];
+}
+
+/** What the writer knows of its bucket. */
+export interface Knowledge {
+  /** Where it stood at the last answer; undefined before the first. */
+  readonly seen: Positions | undefined;
+  /** How many answers have come. */
+  readonly answers: number;
+  /** Writes are under way whose answers may change where it stands. */
+  readonly undecided: boolean;
+}
+
+export function compose(queue: readonly Operation[], known: Knowledge, atFs: bigint): Composition {
+  const first = queue.find((operation) => operation.kind === 'acquire');
+  if (first === undefined) return settlements(queue, known.seen);
+  let batch = emptyBatch(first.demands, known.seen, atFs);
+  const taken: Operation[] = [];
+  const left: Operation[] = [];
+  for (const operation of queue) {
+    const next = behind(batch, operation, atFs);
+    if (next === undefined) left.push(operation);
+    else {
+      batch = next;
+      taken.push(operation);
+    }
+  }
+  if (batch.acquires > 0) {
+    const flight = { operations: taken, limits: batchWrites(batch, known.seen, atFs), requests: batch.requests, denies: false };
+    return { flight, denied: [], left };
+  }
+  if (queue.some(({ kind }) => kind === 'post')) return settlements(queue, known.seen);
+  if (known.undecided) return { flight: undefined, denied: [], left: [...queue] };
+  return denials(queue, first, known, atFs);
+}
+
+/** The batch with the operation behind it; undefined when it does not fit there, now or by the time it may wait for. */
+function behind(batch: Batch, operation: Operation, atFs: bigint): Batch | undefined {
+  if (operation.kind === 'post') return withDifferences(batch, operation.settlement.differences, operation.requests);
+  if (!sameLimits(batch, operation.demands)) return undefined;
+  operation.nowFs ??= atFs;
+  const { demands, nowFs, maxWaitFs, earliestFs } = operation;
+  operation.startFs = nowFs;
+  if (maxWaitFs > 0n) {
+    operation.startFs = startBehind(batch, demands, nowFs > earliestFs ? nowFs : earliestFs);
+    if (operation.startFs > nowFs + maxWaitFs) return undefined;
+  }
+  return withAcquire(batch, demands, operation.startFs);
+}
+
+/** All settlements in the queue, as one write. */
+function settlements(queue: readonly Operation[], seen: Positions | undefined): Composition {
+  const posts = queue.filter((operation) => operation.kind === 'post');
+  const limits = settlementWrites(
+    posts.map(({ settlement }) => settlement),
+    seen,
+  );
+  const requests = posts.reduce((sum, post) => sum + post.requests, 0);
+  return {
+    flight: { operations: posts, limits, requests, denies: false },
+    denied: [],
+    left: queue.filter(({ kind }) => kind !== 'post'),
+  };
+}
+
+/**
+ * None of the requests with the first one's limits fits where the bucket was seen last, and nothing undecided stands before them: those to which
+ * that is news are denied. Is it news to none, the first asks the store, by a write that fails if the bucket is as it was seen.
+ */
+function denials(queue: readonly Operation[], first: AcquireOperation, { seen, answers }: Knowledge, atFs: bigint): Composition {
+  const limits = emptyBatch(first.demands, seen, atFs);
+  const denied: AcquireOperation[] = [];
+  const left: Operation[] = [];
+  let flight: Flight | undefined;
+  for (const operation of queue) {
+    if (flight !== undefined || operation.kind === 'post' || !sameLimits(limits, operation.demands)) left.push(operation);
+    else if (seen === undefined || operation.answersBefore >= answers) flight = question(operation, seen, atFs);
+    else {
+      const rescaled = rescaleWrites(operation.demands, seen, operation.nowFs ?? atFs);
+      if (rescaled === undefined) denied.push(operation);
+      else flight = { operations: [operation], limits: rescaled, requests: 0, denies: true };
+    }
+  }
+  return { flight, denied, left };
+}
+
+function question(operation: AcquireOperation, seen: Positions | undefined, atFs: bigint): Flight {
+  operation.nowFs ??= atFs;
+  operation.startFs = operation.nowFs;
+  const batch = withAcquire(emptyBatch(operation.demands, undefined, atFs), operation.demands, operation.startFs);
+  if (batch === undefined) throw new RangeError('a cost is above its capacity');
+  return { operations: [operation], limits: batchWrites(batch, seen, operation.nowFs), requests: 1, denies: false };
+}

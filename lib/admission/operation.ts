@@ -1,0 +1,49 @@
+import type { Positions } from '../core/bucket.js';
+import type { Demand } from '../core/decision.js';
+import type { Settlement } from '../core/settlement.js';
+import type { Place } from './places.js';
+
+/** A bucket's answer: at which instant it was decided, and where its limits stood then (after the charge, when granted). */
+export interface Decision {
+  readonly granted: boolean;
+  readonly nowFs: bigint;
+  /** Its place in the queue, when it was granted for later than now. */
+  readonly place?: Place | undefined;
+  readonly positions: Positions;
+}
+
+/** What waits for a write of its bucket. */
+interface Waiting {
+  /** When it is too late to send it again, on the clock of performance.now(). */
+  readonly untilMs: number;
+  /** How many answers had come from the store when it was queued: any later one is news to it. */
+  readonly answersBefore: number;
+  readonly reject: (error: unknown) => void;
+}
+
+export interface AcquireOperation extends Waiting {
+  readonly kind: 'acquire';
+  readonly demands: readonly Demand[];
+  /** How long it may wait for its start; 0n: not at all. */
+  readonly maxWaitFs: bigint;
+  /** Its place may move forward: not when it must start together with others. */
+  readonly movable: boolean;
+  /** It starts no earlier than this. */
+  readonly earliestFs: bigint;
+  readonly resolve: (decision: Decision) => void;
+  /** The start that its last write declared. */
+  startFs: bigint;
+  /** The instant it is judged at, the same in all attempts; set when it is first tried. */
+  nowFs: bigint | undefined;
+  attempts: number;
+}
+
+export interface PostOperation extends Waiting {
+  readonly kind: 'post';
+  readonly settlement: Settlement;
+  /** Added to the count of admitted requests. */
+  readonly requests: number;
+  readonly resolve: () => void;
+}
+
+export type Operation = AcquireOperation | PostOperation;
