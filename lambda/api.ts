@@ -47,7 +47,7 @@ const ROUTES: Readonly<Record<string, (event: APIGatewayProxyEvent) => Promise<A
 
 async function acquire(event: APIGatewayProxyEvent): Promise<APIGatewayProxyResult> {
   const body = jsonObject(bodyBytes(event));
-  checkFields(body, ['entity', 'resource', 'consume', 'maxWaitMs', 'priority'], 'body');
+  checkFields(body, ['entity', 'resource', 'consume', 'also', 'maxWaitMs', 'priority'], 'body');
   const { limiter, tokens, clock } = compose();
   const outcome = await limiter.reserve(body as unknown as AcquireRequest);
   if (!outcome.granted) throw new RateLimitExceeded(outcome.denial);

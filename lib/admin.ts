@@ -1,15 +1,28 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { type Clock, nowMs, SystemClock } from './clock.js';
 import { type ApiKey, type CreatedKey, createKey, listKeys, type NewKey, revokeKey } from './config/api-keys.js';
-import { type EntityRecord, limitsItem, limitsOf, type Scope, scopeKey } from './config/config-records.js';
+import {
+  type EntityRecord,
+  type LimitsOptions,
+  limitsItem,
+  type Scope,
+  scopeKey,
+  storedLimitsOf,
+} from './config/config-records.js';
 import { createEntity, getEntity, type NewEntity } from './config/entities.js';
+import { Resolution } from './config/resolution.js';
 import type { Limit } from './core/limit.js';
 import { InvalidArgument } from './errors.js';
+import type { Tokens } from './lease.js';
 import { parseLimits } from './limit-set.js';
 import { type StoreOptions, storeOf } from './limiter-options.js';
 import { checkFields, checkName } from './names.js';
+import { resetBucket, topUpBucket } from './operations.js';
+import type { BucketKey } from './store/schema.js';
 import type { Store } from './store/store.js';
 import { readUsage, type UsageQuery, type UsageRow } from './usage/read-usage.js';
+
+const DEADLINE_MS = 10_000;
 
 export interface HeadgateAdminOptions extends StoreOptions {
   /** @default 'default' */
@@ -23,6 +36,7 @@ export class HeadgateAdmin {
   readonly #store: Store;
   readonly #namespace: string;
   readonly #clock: Clock;
+  readonly #resolution: Resolution;
   readonly #table: { readonly client: DynamoDBClient; readonly tableName: string } | undefined;
 
   constructor(options: HeadgateAdminOptions) {
@@ -33,19 +47,20 @@ export class HeadgateAdmin {
     this.#store = storeOf({ ...options, client }).store;
     this.#namespace = namespace;
     this.#clock = clock;
+    this.#resolution = new Resolution({ store: this.#store, clock, namespace, ttlMs: 0, deadlineMs: DEADLINE_MS });
     this.#table = client !== undefined && tableName !== undefined ? { client, tableName } : undefined;
   }
 
   /** Replaces a scope's limits, the whole set. Live buckets keep the share in use. */
-  async setLimits(scope: Scope, limits: readonly Limit[]): Promise<void> {
-    const item = limitsItem(scopeKey(this.#namespace, scope), parseLimits(limits, 'limits'));
+  async setLimits(scope: Scope, limits: readonly Limit[], options: LimitsOptions = {}): Promise<void> {
+    const item = limitsItem(scopeKey(this.#namespace, scope), parseLimits(limits, 'limits'), options);
     await this.#store.transact([{ kind: 'put', item }]);
   }
 
   /** A scope's own limits; undefined where none are stored for it. */
   async getLimits(scope: Scope): Promise<readonly Limit[] | undefined> {
     const [item] = await this.#store.getItems([scopeKey(this.#namespace, scope)]);
-    return limitsOf(item);
+    return storedLimitsOf(item)?.limits;
   }
 
   /** Removes a scope's limits: the next scope's apply. Nothing when there are none. */
@@ -82,6 +97,24 @@ export class HeadgateAdmin {
     if (!(await revokeKey(this.#store, this.#namespace, entity, keyId))) {
       throw new InvalidArgument({ field: 'keyId', value: keyId, expected: `the id of a key of ${entity}` });
     }
+  }
+
+  /** Makes an entity's bucket on a resource as new: full, without debt or queue. What was used stays counted. */
+  async reset(bucket: { readonly entity: string; readonly resource: string }): Promise<void> {
+    await resetBucket(this.#store, this.#bucketKey(bucket));
+  }
+
+  /** Gives an entity's bucket tokens, up to full: `{ entity, resource, tokens: { tpm: 5000 } }`. They are no usage. */
+  async topUp(bucket: { readonly entity: string; readonly resource: string; readonly tokens: Tokens }): Promise<void> {
+    const key = this.#bucketKey(bucket);
+    const [own] = await this.#resolution.levels(bucket.entity, bucket.resource);
+    await topUpBucket(this.#store, this.#clock, key, own?.entity === bucket.entity ? own.limits : [], bucket.tokens);
+  }
+
+  #bucketKey({ entity, resource }: { readonly entity: string; readonly resource: string }): BucketKey {
+    checkName(entity, 'entity');
+    checkName(resource, 'resource');
+    return { namespace: this.#namespace, resource, entity, shard: 0 };
   }
 
   /** What an entity consumed, by hour, day or month (UTC): every row whose period overlaps [from, to). @default today, by day */

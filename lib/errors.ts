@@ -62,6 +62,8 @@ export class CostExceedsCapacity extends HeadgateError {
   readonly limit: string;
   readonly capacity: number;
   readonly requested: number;
+  /** The share of the capacity that the request's priority may use; undefined: all of it. */
+  readonly share: number | undefined;
 
   constructor(details: {
     readonly entity: string;
@@ -69,9 +71,17 @@ export class CostExceedsCapacity extends HeadgateError {
     readonly limit: string;
     readonly capacity: number;
     readonly requested: number;
+    /** Which priority leaves how much headroom, when that is what the cost is above. */
+    readonly priority?: string;
+    readonly share?: number;
   }) {
+    const { capacity, share, priority } = details;
+    const most =
+      share === undefined
+        ? `the capacity ${capacity}`
+        : `${Math.floor(capacity * share)}, the share ${share} of the capacity ${capacity} for priority ${priority}`;
     super(
-      `Expected the cost of ${details.limit} to be at most the capacity ${details.capacity} ` +
+      `Expected the cost of ${details.limit} to be at most ${most} ` +
         `(entity ${shown(details.entity)}, resource ${shown(details.resource)}), got ${details.requested}`,
     );
     this.entity = details.entity;
@@ -79,6 +89,7 @@ export class CostExceedsCapacity extends HeadgateError {
     this.limit = details.limit;
     this.capacity = details.capacity;
     this.requested = details.requested;
+    this.share = details.share;
   }
 }
 

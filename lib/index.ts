@@ -4,7 +4,8 @@ export { HeadgateAdmin, type HeadgateAdminOptions } from './admin.js';
 export type { Tally } from './admission/tally.js';
 export { type Clock, FakeClock, SystemClock } from './clock.js';
 export type { ApiKey, CreatedKey } from './config/api-keys.js';
-export type { EntityRecord, Scope } from './config/config-records.js';
+export type { EntityRecord, LimitsOptions, Scope } from './config/config-records.js';
+export type { Priority, PriorityShares } from './config/priorities.js';
 export { type BucketOptions, type Counts, type CustomBucket, Limit, type TokenBucketLimit } from './core/limit.js';
 export {
   Contended,
@@ -23,7 +24,7 @@ export { type LeaseState, type Outcome, RateLimiter } from './limiter.js';
 export type { OnUnavailable, RateLimiterOptions } from './limiter-options.js';
 export { type Denial, RateLimitExceeded } from './rate-limit-exceeded.js';
 export type { LimitReport } from './report.js';
-export type { AcquireRequest, NeededRequest, Priority, Subject } from './request.js';
+export type { AcquireRequest, NeededRequest, Subject } from './request.js';
 export type { LimitStatus, Status } from './status.js';
 export { createTable } from './store/create-table.js';
 export { MemoryStore } from './store/memory-store.js';

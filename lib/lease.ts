@@ -79,9 +79,9 @@ export class Lease implements AsyncDisposable {
     return this.#reports;
   }
 
-  /** What is charged now, by limit: the most over the levels. */
+  /** What is charged now on the lease's own resource, by limit: the most over the levels. */
   get charged(): Tokens {
-    return Object.fromEntries(this.#charged());
+    return Object.fromEntries(this.#charged(this.resource));
   }
 
   /** What each of its limits counts. */
@@ -106,14 +106,15 @@ export class Lease implements AsyncDisposable {
 
   /**
    * Changes the charge by a difference, at every level that has the limit: `{ tpm: +1500 }` may go into debt, `{ tpm: -30 }` gives back.
-   * Integers; a charge never goes below 0. Throws `LeaseClosed`, `UnknownLimit`, `InvalidArgument`.
+   * On the lease's own resource, or another it was granted. Integers; a charge never goes below 0. Throws `LeaseClosed`, `UnknownLimit`,
+   * `InvalidArgument`.
    */
-  async adjust(difference: Tokens): Promise<void> {
+  async adjust(difference: Tokens, { resource = this.resource }: { readonly resource?: string } = {}): Promise<void> {
     this.#open();
-    const charged = this.#charged();
+    const charged = this.#charged(resource);
     // A request that was let through uncounted has charged nothing: what its work then gives back is no error.
     const uncounted = this.decidedBy === 'allow';
-    for (const [name, tokens] of this.#known(difference, 'difference')) {
+    for (const [name, tokens] of this.#known(difference, 'difference', resource)) {
       const least = uncounted ? -Number.MAX_SAFE_INTEGER : -(charged.get(name) ?? 0);
       const most = uncounted ? Number.MAX_SAFE_INTEGER : Number.MAX_SAFE_INTEGER + least;
       if (!Number.isSafeInteger(tokens) || tokens < least || tokens > most) {
@@ -124,16 +125,16 @@ export class Lease implements AsyncDisposable {
         });
       }
     }
-    await this.#charge((charge) => charge.tokens + (tokensOf(difference, charge.name) ?? 0));
+    await this.#charge(({ key }, { name, tokens }) => tokens + ((key.resource === resource && tokensOf(difference, name)) || 0));
   }
 
   /**
    * Makes the charge what it really was: `{ tpm: 2000 }`, an integer from 0. Limits not named stay as charged; a later settle replaces an
-   * earlier one. Throws `LeaseClosed`, `UnknownLimit`, `InvalidArgument`.
+   * earlier one. On the lease's own resource, or another it was granted. Throws `LeaseClosed`, `UnknownLimit`, `InvalidArgument`.
    */
-  async settle(actual: Tokens): Promise<void> {
+  async settle(actual: Tokens, { resource = this.resource }: { readonly resource?: string } = {}): Promise<void> {
     this.#open();
-    const names = this.#known(actual, 'actual');
+    const names = this.#known(actual, 'actual', resource);
     for (const [name, tokens] of names) {
       if (!Number.isSafeInteger(tokens) || tokens < 0) {
         throw new InvalidArgument({
@@ -143,8 +144,8 @@ export class Lease implements AsyncDisposable {
         });
       }
     }
-    for (const [name] of names) this.#settled.add(name);
-    await this.#charge((charge) => tokensOf(actual, charge.name) ?? charge.tokens);
+    for (const [name] of names) this.#settled.add(settledKey(resource, name));
+    await this.#charge(({ key }, { name, tokens }) => (key.resource === resource ? tokensOf(actual, name) : undefined) ?? tokens);
   }
 
   /** Gives back all that is charged now, a settled amount included, and ends the lease. Throws `LeaseClosed`. */
@@ -158,7 +159,7 @@ export class Lease implements AsyncDisposable {
   async abandon(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await this.#charge((charge) => (this.#settled.has(charge.name) ? charge.tokens : 0));
+    await this.#charge(({ key }, { name, tokens }) => (this.#settled.has(settledKey(key.resource, name)) ? tokens : 0));
   }
 
   /** Ends the lease; an unsettled charge stays. */
@@ -166,16 +167,16 @@ export class Lease implements AsyncDisposable {
     this.#closed = true;
   }
 
-  async #charge(to: (charge: Charge) => number): Promise<void> {
+  async #charge(to: (grant: Grant, charge: Charge) => number): Promise<void> {
     const before = this.#grants;
     this.#grants = before.map((grant) => ({
       ...grant,
-      charges: grant.charges.map((charge) => ({ ...charge, tokens: to(charge) })),
+      charges: grant.charges.map((charge) => ({ ...charge, tokens: to(grant, charge) })),
     }));
     const posted = await Promise.all(
       before.map(async (grant) => {
         const differences = grant.charges
-          .map((charge) => ({ charge, tokens: to(charge) - charge.tokens }))
+          .map((charge) => ({ charge, tokens: to(grant, charge) - charge.tokens }))
           .filter(({ tokens }) => tokens !== 0);
         return differences.length === 0 || this.#post(grant, differences);
       }),
@@ -183,11 +184,11 @@ export class Lease implements AsyncDisposable {
     this.#unposted += posted.filter((done) => !done).length;
   }
 
-  #known(tokens: Tokens, field: string): readonly [string, number][] {
+  #known(tokens: Tokens, field: string, resource: string): readonly [string, number][] {
     if (typeof tokens !== 'object' || tokens === null || Array.isArray(tokens)) {
       throw new InvalidArgument({ field, value: tokens, expected: 'an object of tokens by limit name' });
     }
-    const charged = this.#charged();
+    const charged = this.#charged(resource);
     const entries = Object.entries(tokens);
     for (const [name] of this.decidedBy === 'allow' ? [] : entries) {
       if (!charged.has(name)) throw new UnknownLimit({ limit: name, known: [...charged.keys()], where: field });
@@ -195,9 +196,10 @@ export class Lease implements AsyncDisposable {
     return entries;
   }
 
-  #charged(): ReadonlyMap<string, number> {
+  #charged(resource: string): ReadonlyMap<string, number> {
     const charged = new Map<string, number>();
-    for (const { charges } of this.#grants) {
+    for (const { key, charges } of this.#grants) {
+      if (key.resource !== resource) continue;
       for (const { name, tokens } of charges) charged.set(name, Math.max(charged.get(name) ?? 0, tokens));
     }
     return charged;
@@ -207,3 +209,5 @@ export class Lease implements AsyncDisposable {
     if (this.#closed) throw new LeaseClosed(this.id);
   }
 }
+
+const settledKey = (resource: string, limit: string): string => `${resource}#${limit}`;

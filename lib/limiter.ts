@@ -2,17 +2,18 @@ import { Admission, type BucketDemand, type Grant, grantOf } from './admission/a
 import { Fallback } from './admission/fallback.js';
 import type { Decision } from './admission/operation.js';
 import { emptyTally, type Tally } from './admission/tally.js';
+import { bucketDemands } from './bucket-demands.js';
 import { type Clock, nowFs, nowMs } from './clock.js';
 import { type Level, Resolution } from './config/resolution.js';
 import { FS_PER_MS, type Limit } from './core/limit.js';
-import { CostExceedsCapacity, LimiterUnavailable, UnknownLimit } from './errors.js';
-import { type DecidedBy, Lease, type PostDifferences, type Tokens, tokensOf } from './lease.js';
+import { InvalidArgument, LimiterUnavailable } from './errors.js';
+import { type DecidedBy, Lease, type PostDifferences, type Tokens } from './lease.js';
 import { type RateLimiterOptions, type Settings, settingsOf } from './limiter-options.js';
 import { type Denial, denialOf, RateLimitExceeded } from './rate-limit-exceeded.js';
 import { ceilMs, givenBack, type LimitReport, remaining, reports } from './report.js';
 import { type AcquireRequest, checkAcquire, checkNeeded, checkSubject, type NeededRequest, type Subject } from './request.js';
-import { dateOf, type LimitStatus, type Status, statusOf } from './status.js';
-import { StoreFailure } from './store/store.js';
+import { dateOf, type Status, statusOf } from './status.js';
+import { type BucketState, StoreFailure } from './store/store.js';
 
 /** What a request came to: a lease, or the reasons why not. */
 export type Outcome = { readonly granted: true; readonly lease: Lease } | { readonly granted: false; readonly denial: Denial };
@@ -76,7 +77,7 @@ export class RateLimiter {
     const { signal } = request;
     signal?.throwIfAborted();
     const askedMs = nowMs(this.#clock);
-    const answer = await this.#answered(request, given);
+    const answer = await this.#patient(request, given, askedMs);
     if (!answer.granted) return answer;
     try {
       await this.#started(answer, signal);
@@ -98,10 +99,10 @@ export class RateLimiter {
     return { granted: true, lease: this.#lease(request, answer, 0) };
   }
 
-  /** Whole tokens by limit name, rounded down, the smallest over the levels; negative: debt. */
+  /** Whole tokens by limit name, rounded down, the smallest over the levels; negative: debt, or a queue. */
   async available(subject: Subject): Promise<Record<string, number>> {
     const least = new Map<string, number>();
-    for (const { limit, available } of await this.#standing(subject, checkSubject(subject), {})) {
+    for (const { limit, available } of standingReports(await this.#standing(subject, checkSubject(subject), {}))) {
       least.set(limit, Math.min(available, least.get(limit) ?? available));
     }
     return Object.fromEntries(least);
@@ -109,15 +110,15 @@ export class RateLimiter {
 
   /** Milliseconds until `needed` may be acquired if nobody else consumes, rounded up; 0: now. Throws as `tryAcquire` does. */
   async timeUntilAvailable(request: NeededRequest): Promise<number> {
-    const standing = await this.#standing(request, checkNeeded(request), request.needed);
-    return standing.reduce((longest, { retryAfterMs }) => Math.max(longest, retryAfterMs), 0);
+    return denialOf(standingReports(await this.#standing(request, checkNeeded(request), request.needed))).retryAfterMs;
   }
 
-  /** Where every limit of every level stands now. */
+  /** Where every limit of every level stands now: level, debt, queue, and when it is full. */
   async status(subject: Subject): Promise<Status> {
-    const limits: LimitStatus[] = (await this.#standing(subject, checkSubject(subject), {})).map((report) =>
-      statusOf(report, this.#clock),
-    );
+    const standing = await this.#standing(subject, checkSubject(subject), {});
+    const limits = standing.flatMap(({ bucket: { key, demands }, state, atFs }) => {
+      return demands.map(({ limit }) => statusOf(key, limit, state, atFs));
+    });
     return { entity: subject.entity, resource: subject.resource, limits };
   }
 
@@ -145,6 +146,17 @@ export class RateLimiter {
     this.#settings.disconnect();
   }
 
+  /** A request that may not take a place in the queue, because its priority leaves headroom to others, waits here and asks again. */
+  async #patient(request: AcquireRequest, given: readonly Limit[] | undefined, askedMs: number): Promise<Answer> {
+    for (;;) {
+      const answer = await this.#answered(request, given);
+      if (answer.granted || answer.mayQueue) return answer;
+      const leftMs = (request.maxWaitMs ?? 0) - (nowMs(this.#clock) - askedMs);
+      if (answer.denial.retryAfterMs > leftMs) return answer;
+      await this.#clock.sleep(answer.denial.retryAfterMs, request.signal);
+    }
+  }
+
   async #answered(request: AcquireRequest, given: readonly Limit[] | undefined): Promise<Answer> {
     const answer = await this.#decided(request, given);
     this.#tally[answer.granted ? 'granted' : 'denied'] += 1;
@@ -154,7 +166,7 @@ export class RateLimiter {
   async #decided(request: AcquireRequest, given: readonly Limit[] | undefined): Promise<Answer> {
     let buckets: readonly BucketDemand[] | undefined;
     try {
-      buckets = this.#buckets(await this.#levels(request, given), request.resource, request.consume);
+      buckets = await this.#buckets(request, given);
       return await asked(this.#admission, buckets, request.maxWaitMs, 'store');
     } catch (error) {
       if (!(error instanceof StoreFailure)) throw error;
@@ -213,37 +225,38 @@ export class RateLimiter {
     return given === undefined ? this.#resolution.levels(entity, resource) : [{ entity, limits: given }];
   }
 
-  /** Every bucket of a request with its demands. Throws when a cost names no limit of any level, or is above a capacity. */
-  #buckets(levels: readonly Level[], resource: string, consume: Tokens): readonly BucketDemand[] {
-    for (const name of Object.keys(consume)) {
-      if (!levels.some(({ limits }) => limits.some((limit) => limit.name === name))) {
-        const known = [...new Set(levels.flatMap(({ limits }) => limits.map((limit) => limit.name)))];
-        throw new UnknownLimit({ limit: name, known, where: 'consume' });
-      }
-    }
-    return levels.map(({ entity, limits }) => ({
-      key: { namespace: this.#settings.namespace, resource, entity, shard: 0 },
-      demands: limits.map((limit) => {
-        const cost = tokensOf(consume, limit.name) ?? 0;
-        if (cost > limit.capacity) {
-          throw new CostExceedsCapacity({ entity, resource, limit: limit.name, capacity: limit.capacity, requested: cost });
-        }
-        return { limit, cost };
+  /** The buckets of a request, of its own resource first: one for each level of each resource. */
+  async #buckets(request: AcquireRequest, given: readonly Limit[] | undefined): Promise<readonly BucketDemand[]> {
+    const { entity, resource, consume, also = [], priority = 'normal' } = request;
+    const { namespace } = this.#settings;
+    const parts = await Promise.all(
+      [{ resource, consume }, ...also].map(async (part) => {
+        const levels = await this.#levels({ entity, resource: part.resource }, given);
+        return bucketDemands(levels, { namespace, priority, ...part });
       }),
-    }));
+    );
+    const buckets = parts.flat();
+    if (buckets.length <= MOST_BUCKETS) return buckets;
+    throw new InvalidArgument({
+      field: 'also',
+      value: also.length,
+      expected: `resources with at most ${MOST_BUCKETS} buckets in all, over all levels`,
+    });
   }
 
-  /** The reports of every level as it stands now, towards `needed`: one read a level. */
-  async #standing(subject: Subject, given: readonly Limit[] | undefined, needed: Tokens): Promise<readonly LimitReport[]> {
+  /** Every level's bucket as it stands now, and what `needed` asks of it: one read a level. */
+  async #standing(
+    { entity, resource }: Subject,
+    given: readonly Limit[] | undefined,
+    needed: Tokens,
+  ): Promise<readonly Standing[]> {
     try {
-      const buckets = this.#buckets(await this.#levels(subject, given), subject.resource, needed);
-      const positions = await Promise.all(buckets.map(({ key }) => this.#admission.positions(key)));
-      const at = nowFs(this.#clock);
-      return everyReport(
-        buckets,
-        positions.map((stored) => ({ granted: false, nowFs: at, positions: stored })),
-        reports,
-      );
+      const levels = await this.#levels({ entity, resource }, given);
+      const { namespace } = this.#settings;
+      const buckets = bucketDemands(levels, { namespace, resource, consume: needed, priority: 'critical' });
+      const states = await Promise.all(buckets.map(({ key }) => this.#admission.read(key)));
+      const atFs = nowFs(this.#clock);
+      return zipped(buckets, states).map(([bucket, state]) => ({ bucket, state, atFs }));
     } catch (error) {
       throw error instanceof StoreFailure ? unavailable(error) : error;
     }
@@ -275,7 +288,8 @@ interface Granted {
   readonly decidedBy: DecidedBy;
 }
 
-type Answer = Granted | { readonly granted: false; readonly denial: Denial };
+/** A denial is final for a request that may take a place in the queue: the queue is longer than it would wait. */
+type Answer = Granted | { readonly granted: false; readonly denial: Denial; readonly mayQueue: boolean };
 
 async function asked(
   admission: Admission,
@@ -283,10 +297,24 @@ async function asked(
   maxWaitMs: number | undefined,
   decidedBy: DecidedBy,
 ): Promise<Answer> {
-  const maxWaitFs = maxWaitMs === undefined ? 0n : BigInt(Math.floor(maxWaitMs)) * FS_PER_MS;
+  const mayQueue = buckets.every(({ demands }) =>
+    demands.every(({ limit, within = limit.capacity }) => within === limit.capacity),
+  );
+  const maxWaitFs = mayQueue && maxWaitMs !== undefined ? BigInt(Math.floor(maxWaitMs)) * FS_PER_MS : 0n;
   const decisions = await admission.acquire(buckets, maxWaitFs);
   if (decisions.every(({ granted }) => granted)) return { granted: true, admission, buckets, decisions, decidedBy };
-  return { granted: false, denial: denialOf(everyReport(buckets, decisions, reports)) };
+  return { granted: false, denial: denialOf(everyReport(buckets, decisions, reports)), mayQueue };
+}
+
+/** A bucket as it was read at an instant, and what is asked of it. */
+interface Standing {
+  readonly bucket: BucketDemand;
+  readonly state: BucketState;
+  readonly atFs: bigint;
+}
+
+function standingReports(standing: readonly Standing[]): readonly LimitReport[] {
+  return standing.flatMap(({ bucket: { key, demands }, state, atFs }) => reports(key, demands, state.positions, atFs));
 }
 
 /** When all decisions start: the latest of their places; 0n for a request that starts now. */
@@ -294,6 +322,8 @@ function startOf(decisions: readonly Decision[]): bigint {
   return decisions.reduce((latest, { place }) => (place !== undefined && place.startFs > latest ? place.startFs : latest), 0n);
 }
 
+/** Buckets that one request may decide over. */
+const MOST_BUCKETS = 16;
 const FS_PER_NS = 1_000_000n;
 const NS_PER_MS = 1e6;
 

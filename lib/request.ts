@@ -1,11 +1,9 @@
+import { PRIORITIES, type Priority } from './config/priorities.js';
 import type { Limit } from './core/limit.js';
 import { InvalidArgument } from './errors.js';
 import type { Tokens } from './lease.js';
 import { parseLimits } from './limit-set.js';
 import { checkFields, checkName } from './names.js';
-
-export const PRIORITIES = ['low', 'normal', 'high', 'critical'] as const;
-export type Priority = (typeof PRIORITIES)[number];
 
 /** Whose bucket, and by which limits. */
 export interface Subject {
@@ -17,9 +15,17 @@ export interface Subject {
   readonly limits?: readonly Limit[] | undefined;
 }
 
+/** Another resource of the same request. */
+export interface AlsoConsumed {
+  readonly resource: string;
+  readonly consume: Tokens;
+}
+
 export interface AcquireRequest extends Subject {
   /** Whole tokens by limit name, from 0. Limits not named are not charged, but one in debt still denies. */
   readonly consume: Tokens;
+  /** Other resources that the same request draws on, all or nothing: at most 16 buckets in all, over all levels. @default none */
+  readonly also?: readonly AlsoConsumed[] | undefined;
   /** How long to wait for tokens, 0 to 86,400,000. @default 0: a denial at once */
   readonly maxWaitMs?: number | undefined;
   /** @default 'normal' */
@@ -35,7 +41,7 @@ export interface NeededRequest extends Subject {
 
 export const LONGEST_WAIT_MS = 86_400_000;
 const SUBJECT_FIELDS = ['entity', 'resource', 'limits'];
-const ACQUIRE_FIELDS = [...SUBJECT_FIELDS, 'consume', 'maxWaitMs', 'priority', 'signal'];
+const ACQUIRE_FIELDS = [...SUBJECT_FIELDS, 'consume', 'also', 'maxWaitMs', 'priority', 'signal'];
 const NEEDED_FIELDS = [...SUBJECT_FIELDS, 'needed'];
 
 /** Checks a request to acquire. Returns its limits, parsed; undefined when the stored ones apply. Throws `InvalidArgument`. */
@@ -44,6 +50,7 @@ export function checkAcquire(request: AcquireRequest): readonly Limit[] | undefi
   const { maxWaitMs, priority, signal } = request;
   const limits = checkedSubject(request);
   checkTokens(request.consume, 'consume');
+  if (request.also !== undefined) checkAlso(request.also, request.resource);
   if (maxWaitMs !== undefined && !(typeof maxWaitMs === 'number' && maxWaitMs >= 0 && maxWaitMs <= LONGEST_WAIT_MS)) {
     throw new InvalidArgument({
       field: 'maxWaitMs',
@@ -75,6 +82,26 @@ function checkedSubject({ entity, resource, limits }: Subject): readonly Limit[]
   checkName(entity, 'entity');
   checkName(resource, 'resource');
   return limits === undefined ? undefined : parseLimits(limits, 'limits');
+}
+
+function checkAlso(also: readonly AlsoConsumed[], resource: string): void {
+  if (!Array.isArray(also))
+    throw new InvalidArgument({ field: 'also', value: also, expected: 'a list of { resource, consume }' });
+  const seen = new Set([resource]);
+  for (const [index, part] of also.entries()) {
+    const field = `also[${index}]`;
+    checkFields(part, ['resource', 'consume'], field);
+    checkName(part.resource, `${field}.resource`);
+    checkTokens(part.consume, `${field}.consume`);
+    if (seen.has(part.resource)) {
+      throw new InvalidArgument({
+        field: `${field}.resource`,
+        value: part.resource,
+        expected: 'a resource that the request does not name already',
+      });
+    }
+    seen.add(part.resource);
+  }
 }
 
 function checkTokens(tokens: unknown, field: string): asserts tokens is Tokens {

@@ -1,5 +1,7 @@
-import { type Clock, nowMs } from './clock.js';
-import type { LimitReport } from './report.js';
+import { fullAtUnder, level } from './core/bucket.js';
+import { FS_PER_MS, type Limit, rateOf } from './core/limit.js';
+import { ceilMs } from './report.js';
+import type { BucketState } from './store/store.js';
 
 /** Where one limit of one level stands. */
 export interface LimitStatus {
@@ -7,10 +9,12 @@ export interface LimitStatus {
   readonly resource: string;
   readonly limit: string;
   readonly capacity: number;
-  /** Whole tokens there, rounded down; negative: debt. */
+  /** Whole tokens there, rounded down; negative: they are reserved by a queue, or owed. */
   readonly available: number;
-  /** What is owed before anything is admitted; 0 where nothing is. */
+  /** Tokens owed by settlements above their estimates, on top of what the queue has reserved; 0 where none are. */
   readonly debt: number;
+  /** Milliseconds until the last place of the queue starts; 0: there is no queue. */
+  readonly queueMs: number;
   /** Milliseconds until the limit is full again. */
   readonly resetMs: number;
   /** ISO 8601; null where it is full, or beyond the range of dates. */
@@ -30,7 +34,32 @@ export function dateOf(ms: number): Date | null {
   return ms > LATEST_DATE_MS ? null : new Date(ms);
 }
 
-export function statusOf({ entity, resource, limit, capacity, available, resetMs }: LimitReport, clock: Clock): LimitStatus {
-  const fullAt = resetMs === 0 ? null : (dateOf(nowMs(clock) + resetMs)?.toISOString() ?? null);
-  return { entity, resource, limit, capacity, available, debt: Math.max(0, -available), resetMs, fullAt };
+/**
+ * A limit's status. Below zero, what is missing until the last reserved start is the queue, and what would be missing even then is debt:
+ *
+ *     now ----- queue ----- reserved until ----- debt ----- z - window ----> time
+ */
+export function statusOf(
+  subject: { readonly entity: string; readonly resource: string },
+  limit: Limit,
+  bucket: BucketState,
+  nowFs: bigint,
+): LimitStatus {
+  const fullAtFs = fullAtUnder(limit, bucket.positions.get(limit.name), nowFs) ?? nowFs;
+  const emptyUntilFs = fullAtFs - rateOf(limit).windowFs;
+  const reservedUntilFs = bucket.reservedUntilFs ?? nowFs;
+  const queueUntilFs = reservedUntilFs < emptyUntilFs ? reservedUntilFs : emptyUntilFs;
+  const queued = queueUntilFs > nowFs;
+  const resetMs = fullAtFs > nowFs ? ceilMs(fullAtFs - nowFs) : 0;
+  return {
+    entity: subject.entity,
+    resource: subject.resource,
+    limit: limit.name,
+    capacity: limit.capacity,
+    available: level(limit, fullAtFs, nowFs),
+    debt: Math.max(0, -level(limit, fullAtFs, queued ? queueUntilFs : nowFs)),
+    queueMs: queued ? ceilMs(queueUntilFs - nowFs) : 0,
+    resetMs,
+    fullAt: resetMs === 0 ? null : (dateOf(Number(nowFs / FS_PER_MS) + resetMs)?.toISOString() ?? null),
+  };
 }

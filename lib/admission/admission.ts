@@ -1,10 +1,10 @@
 import { BoundedMap } from '../bounded-map.js';
 import { nowFs } from '../clock.js';
-import type { Positions } from '../core/bucket.js';
 import type { Demand } from '../core/decision.js';
 import { rateOf } from '../core/limit.js';
 import type { Charge, Difference } from '../core/settlement.js';
 import { type BucketKey, bucketPk } from '../store/schema.js';
+import type { BucketState } from '../store/store.js';
 import { BucketWriter, type WriterParts } from './bucket-writer.js';
 import type { Decision } from './operation.js';
 
@@ -51,7 +51,8 @@ export class Admission {
     return this.#writer(grant.key).post({ differences, acquiredAtFs: grant.acquiredAtFs });
   }
 
-  positions(key: BucketKey): Promise<Positions> {
+  /** The bucket as stored now. */
+  read(key: BucketKey): Promise<BucketState> {
     return this.#writer(key).read();
   }
 

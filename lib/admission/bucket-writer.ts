@@ -9,7 +9,7 @@ import { compose, type Flight } from './composition.js';
 import { Deadline } from './deadline.js';
 import { DenialMemory } from './denial-memory.js';
 import type { AcquireOperation, Decision, Operation } from './operation.js';
-import { type Place, Places, placesOf } from './places.js';
+import { latestStart, type Place, Places, placesOf } from './places.js';
 import type { Tally } from './tally.js';
 import { longerLife, timeToLive } from './time-to-live.js';
 
@@ -124,17 +124,17 @@ export class BucketWriter {
     });
   }
 
-  /** The bucket's positions as stored now; remembers them for the next guess. */
-  async read(): Promise<Positions> {
+  /** The bucket as stored now; remembers it for the next guess. */
+  async read(): Promise<BucketState> {
     this.#seen = await this.#withDeadline(
       async ({ signal }) => (await this.#parts.store.read(this.#key, { signal })) ?? EMPTY_BUCKET,
     );
-    return this.#seen.positions;
+    return this.#seen;
   }
 
   /** Where the bucket stands, as far as this process knows; read where it knows nothing. */
   async standing(): Promise<Positions> {
-    return this.#seen?.positions ?? (await this.read());
+    return (this.#seen ?? (await this.read())).positions;
   }
 
   /** The denial of a request that a denial of a moment ago answers as well, without a call. */
@@ -217,11 +217,12 @@ export class BucketWriter {
     }
   }
 
-  #sent({ limits, requests }: Flight, denials: number, { signal }: Deadline): Promise<WriteResult> {
+  #sent({ operations, limits, requests }: Flight, denials: number, { signal }: Deadline): Promise<WriteResult> {
     this.#parts.tally.writes += 1;
     const windowsFs = limits.map(({ windowFs }) => windowFs);
     const ttl = timeToLive(windowsFs, nowFs(this.#parts.clock), this.#seen?.ttlSeconds);
-    return this.#parts.store.write({ key: this.#key, limits, requests, denials, ttl }, { signal });
+    const reservedUntilFs = latestStart(operations);
+    return this.#parts.store.write({ key: this.#key, limits, requests, denials, reservedUntilFs, ttl }, { signal });
   }
 
   #land({ operations, denies }: Flight, { applied, state }: WriteResult): void {

@@ -1,3 +1,4 @@
+import type { Demand } from '../core/decision.js';
 import { type Limit, Limit as limits } from '../core/limit.js';
 import { Admission, type BucketDemand } from './admission.js';
 import type { WriterParts } from './bucket-writer.js';
@@ -17,13 +18,20 @@ export class Fallback {
   scaled(buckets: readonly BucketDemand[]): readonly BucketDemand[] | undefined {
     const scaled = buckets.map(({ key, demands }) => ({
       key,
-      demands: demands.map(({ limit, cost }) => ({ limit: sharedLimit(limit, this.#share), cost })),
+      demands: demands.map((demand) => sharedDemand(demand, this.#share)),
     }));
-    return scaled.every(({ demands }) => demands.every(({ limit, cost }) => cost <= limit.capacity)) ? scaled : undefined;
+    return scaled.every(({ demands }) => demands.every(({ limit, cost, within = limit.capacity }) => cost <= within))
+      ? scaled
+      : undefined;
   }
 }
 
 const LONGEST_PERIOD_MS = 3_660 * 86_400_000;
+
+function sharedDemand({ limit, cost, within = limit.capacity }: Demand, share: number): Demand {
+  const shared = sharedLimit(limit, share);
+  return { limit: shared, cost, within: Math.min(shared.capacity, Math.max(1, Math.floor(within * share))) };
+}
 
 /** A limit at a share of its rate and capacity, at least one token. */
 function sharedLimit(limit: Limit, share: number): Limit {

@@ -86,6 +86,16 @@ export function placesOf(operations: readonly Operation[], after: Positions): Re
   return places;
 }
 
+/** The latest start of the places that a batch reserves; undefined: it reserves none. */
+export function latestStart(operations: readonly Operation[]): bigint | undefined {
+  let latestFs: bigint | undefined;
+  for (const operation of operations) {
+    if (operation.kind === 'post' || operation.startFs === operation.nowFs) continue;
+    if (latestFs === undefined || operation.startFs > latestFs) latestFs = operation.startFs;
+  }
+  return latestFs;
+}
+
 /** The waiters of one bucket in this process, in the order of their starts. */
 export class Places {
   readonly #waiting: Place[] = [];

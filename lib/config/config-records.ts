@@ -5,6 +5,7 @@ import { parseLimits } from '../limit-set.js';
 import { checkFields, checkName } from '../names.js';
 import { configPk, ENTITY_LIMITS_SK, entityPk, entityResourceSk, META_SK, resourceSk, SYSTEM_SK } from '../store/schema.js';
 import type { Item, ItemKey } from '../store/store.js';
+import { type PriorityShares, parsePriorities } from './priorities.js';
 
 /** Whose limits: everybody's, a resource's, an entity's, or an entity's on one resource. */
 export type Scope =
@@ -65,13 +66,31 @@ export const entityResourceKey = (namespace: string, entity: string, resource: s
 });
 export const metaKey = (namespace: string, entity: string): ItemKey => ({ pk: entityPk(namespace, entity), sk: META_SK });
 
-export function limitsItem(key: ItemKey, limits: readonly Limit[]): Item {
-  return { ...key, limits: limits.map((limit) => ({ ...limit })) };
+/** What is stored with a scope's limits. */
+export interface LimitsOptions {
+  /** Turns priorities on: the share of each capacity that a priority may use; `true`: 0.5, 0.9, 1 and 1. @default off: all may use all */
+  readonly priorities?: Partial<PriorityShares> | true | undefined;
+}
+
+/** A scope's stored limits, as one set. */
+export interface StoredLimits {
+  readonly limits: readonly Limit[];
+  readonly priorities: PriorityShares | undefined;
+}
+
+export function limitsItem(key: ItemKey, limits: readonly Limit[], options: LimitsOptions): Item {
+  checkFields(options, ['priorities'], 'options');
+  const priorities = options.priorities === undefined ? {} : { priorities: parsePriorities(options.priorities, 'priorities') };
+  return { ...key, limits: limits.map((limit) => ({ ...limit })), ...priorities };
 }
 
 /** The limits of a stored scope; undefined where none are stored. Throws when the item was changed by hand into something illegal. */
-export function limitsOf(item: Item | undefined): readonly Limit[] | undefined {
-  return item === undefined ? undefined : parseLimits(item.limits, `the limits stored at ${item.pk} / ${item.sk}`);
+export function storedLimitsOf(item: Item | undefined): StoredLimits | undefined {
+  if (item === undefined) return undefined;
+  const where = `${item.pk} / ${item.sk}`;
+  const limits = parseLimits(item.limits, `the limits stored at ${where}`);
+  const { priorities } = item as { priorities?: PriorityShares };
+  return { limits, priorities: priorities && parsePriorities(priorities, `the priorities stored at ${where}`) };
 }
 
 export function entityItem(namespace: string, record: EntityRecord): Item {

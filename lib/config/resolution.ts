@@ -8,20 +8,24 @@ import {
   entityKey,
   entityOf,
   entityResourceKey,
-  limitsOf,
   metaKey,
   resourceKey,
+  type StoredLimits,
+  storedLimitsOf,
   systemKey,
 } from './config-records.js';
 import { ItemCache } from './item-cache.js';
+import type { PriorityShares } from './priorities.js';
 
 /** One level that a request draws on: an entity, and the limits that apply to it on the resource. */
 export interface Level {
   readonly entity: string;
   readonly limits: readonly Limit[];
+  /** Undefined: every priority may use all. */
+  readonly priorities?: PriorityShares | undefined;
 }
 
-type Configured = { readonly limits: readonly Limit[] | undefined; readonly meta: EntityRecord | undefined };
+type Configured = { readonly stored: StoredLimits | undefined; readonly meta: EntityRecord | undefined };
 
 /**
  * Which limits apply to an entity on a resource. The first that is stored wins, as a whole set: entity and resource, entity, resource, system.
@@ -50,15 +54,15 @@ export class Resolution {
     const own = await this.#cache.get([metaKey(this.#namespace, entity), ...this.#limitKeys(entity, resource)]);
     const [meta, ...candidates] = own;
     const ancestors = meta?.meta?.cascade ? meta.meta.ancestors : [];
-    const levels = [{ entity, limits: winner(candidates) }];
+    const levels = [{ entity, stored: winner(candidates) }];
     if (ancestors.length > 0) {
       const all = await this.#cache.get(ancestors.flatMap((ancestor) => this.#limitKeys(ancestor, resource)));
       const each = all.length / ancestors.length;
       ancestors.forEach((ancestor, index) => {
-        levels.push({ entity: ancestor, limits: winner(all.slice(index * each, (index + 1) * each)) });
+        levels.push({ entity: ancestor, stored: winner(all.slice(index * each, (index + 1) * each)) });
       });
     }
-    const limited = levels.filter((level): level is Level => level.limits !== undefined);
+    const limited = levels.flatMap(({ entity: name, stored }) => (stored === undefined ? [] : [{ entity: name, ...stored }]));
     if (limited.length === 0) throw new NoLimitsConfigured(entity, resource);
     return limited;
   }
@@ -74,9 +78,9 @@ export class Resolution {
   }
 }
 
-const winner = (candidates: readonly Configured[]): readonly Limit[] | undefined =>
-  candidates.find(({ limits }) => limits !== undefined)?.limits;
+const winner = (candidates: readonly Configured[]): StoredLimits | undefined =>
+  candidates.find(({ stored }) => stored !== undefined)?.stored;
 
 function configured(item: Item | undefined): Configured {
-  return item?.sk === META_SK ? { limits: undefined, meta: entityOf(item) } : { limits: limitsOf(item), meta: undefined };
+  return item?.sk === META_SK ? { stored: undefined, meta: entityOf(item) } : { stored: storedLimitsOf(item), meta: undefined };
 }

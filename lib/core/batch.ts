@@ -58,8 +58,8 @@ function sameRate(a: Limit, b: Limit): boolean {
 export function withAcquire(batch: Batch, demands: readonly Demand[], startFs: bigint): Batch | undefined {
   const parts: Part[] = [];
   for (const [index, { limit, fullAtFs, step, consumed }] of batch.parts.entries()) {
-    const cost = demands[index]?.cost ?? 0;
-    const next = thenAcquire(step, startFs, fillFs(limit, cost), rateOf(limit).windowFs);
+    const { cost = 0, within = limit.capacity } = demands[index] ?? {};
+    const next = thenAcquire(step, startFs, fillFs(limit, cost), fillFs(limit, within));
     if (next === undefined || refuses(next, fullAtFs)) return undefined;
     parts.push({ limit, fullAtFs, step: next, consumed: consumed + BigInt(cost) });
   }
@@ -77,7 +77,8 @@ export function startBehind(batch: Batch, demands: readonly Demand[], nowFs: big
   for (const [index, { limit, fullAtFs, step }] of batch.parts.entries()) {
     const behindFs = moved(step, fullAtFs);
     if (behindFs === undefined) continue;
-    const fitsFs = behindFs + fillFs(limit, demands[index]?.cost ?? 0) - rateOf(limit).windowFs;
+    const { cost = 0, within = limit.capacity } = demands[index] ?? {};
+    const fitsFs = behindFs + fillFs(limit, cost) - fillFs(limit, within);
     if (fitsFs > startFs) startFs = fitsFs;
   }
   return startFs;

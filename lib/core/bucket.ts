@@ -33,11 +33,11 @@ export function level(limit: Limit, fullAtFs: bigint, nowFs: bigint): number {
 }
 
 /**
- * How long until `cost` tokens may be taken; 0n when they may be now. The cost must not exceed the bound (the caller refuses it).
- * `boundFs` is how far z may run ahead of now: the window, or a share of it.
+ * How long until `cost` tokens may be taken; 0n when they may be now. `within`: how much of the capacity may then be in use, the cost at least
+ * (the caller refuses a larger one).
  */
-export function waitFs(limit: Limit, fullAtFs: bigint, nowFs: bigint, cost: number, boundFs = rateOf(limit).windowFs): bigint {
-  return later(0n, later(fullAtFs, nowFs) + fillFs(limit, cost) - nowFs - boundFs);
+export function waitFs(limit: Limit, fullAtFs: bigint, nowFs: bigint, cost: number, within = limit.capacity): bigint {
+  return later(0n, later(fullAtFs, nowFs) + fillFs(limit, cost) - nowFs - fillFs(limit, within));
 }
 
 /**

@@ -7,13 +7,20 @@ import { type Limit, rateOf } from './limit.js';
 /** What a request asks of one limit: `cost` tokens, 0 for a limit of its bucket that it does not consume. */
 export interface Demand {
   readonly limit: Limit;
-  /** Whole tokens, 0 to the capacity. */
+  /** Whole tokens, 0 to `within`, else to the capacity. */
   readonly cost: number;
+  /** How much of the capacity may be in use with this request: less than all leaves headroom for others. @default all */
+  readonly within?: number | undefined;
 }
 
 /** Whether two requests ask the same of the same limits, in the same order. */
 export function equalDemands(a: readonly Demand[], b: readonly Demand[]): boolean {
-  return a.length === b.length && a.every(({ limit, cost }, index) => limit === b[index]?.limit && cost === b[index]?.cost);
+  return (
+    a.length === b.length &&
+    a.every(
+      ({ limit, cost, within }, index) => limit === b[index]?.limit && cost === b[index]?.cost && within === b[index]?.within,
+    )
+  );
 }
 
 /** How one limit stands towards one demand. */
@@ -30,13 +37,13 @@ export interface Verdict {
 
 /** The verdict of every limit, in the order of the demands, at one instant. */
 export function judge(demands: readonly Demand[], positions: Positions, nowFs: bigint): readonly Verdict[] {
-  return demands.map(({ limit, cost }) => {
+  return demands.map(({ limit, cost, within }) => {
     const fullAtFs = fullAtUnder(limit, positions.get(limit.name), nowFs) ?? nowFs;
     return {
       limit,
       cost,
       available: level(limit, fullAtFs, nowFs),
-      waitFs: waitFs(limit, fullAtFs, nowFs, cost),
+      waitFs: waitFs(limit, fullAtFs, nowFs, cost, within),
       fullAtFs,
     };
   });

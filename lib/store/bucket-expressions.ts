@@ -11,6 +11,7 @@ import {
   FULL_AT_PREFIX,
   PK,
   REQUESTS,
+  RESERVED_UNTIL,
   SCHEMA_VERSION,
   SK,
   TTL,
@@ -49,6 +50,11 @@ export function bucketUpdate(tableName: string, write: BucketWrite) {
   write.limits.forEach((limit, index) => {
     limitClauses(clauses, limit, index);
   });
+  if (write.reservedUntilFs !== undefined) {
+    clauses.names['#r'] = RESERVED_UNTIL;
+    clauses.values[':r'] = number(write.reservedUntilFs);
+    clauses.set.push('#r = :r');
+  }
   counter(clauses, '#n', REQUESTS, ':n', write.requests);
   counter(clauses, '#d', DENIALS, ':d', write.denials);
   return {
@@ -119,5 +125,10 @@ export function bucketState(item: Record<string, AttributeValue>): BucketState {
     if (windowFs !== undefined) positions.set(name, { fullAtFs: BigInt(value.N), windowFs: BigInt(windowFs) });
   }
   const ttl = item[TTL]?.N;
-  return { positions, ttlSeconds: ttl === undefined ? undefined : Number(ttl) };
+  const reservedUntil = item[RESERVED_UNTIL]?.N;
+  return {
+    positions,
+    ...(reservedUntil !== undefined && { reservedUntilFs: BigInt(reservedUntil) }),
+    ttlSeconds: ttl === undefined ? undefined : Number(ttl),
+  };
 }

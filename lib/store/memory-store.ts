@@ -1,6 +1,6 @@
 import { evaluated } from '../core/branch.js';
 import type { Position } from '../core/bucket.js';
-import { type BucketKey, bucketPk } from './schema.js';
+import { BUCKET_SK, type BucketKey, bucketPk } from './schema.js';
 import {
   type BucketState,
   type BucketWrite,
@@ -80,6 +80,7 @@ export class MemoryStore implements Store {
         return;
       case 'remove':
         this.#items.delete(itemId(operation.key));
+        if (operation.key.sk === BUCKET_SK) this.#buckets.delete(operation.key.pk);
         return;
       case 'requirePresent':
         return;
@@ -101,7 +102,7 @@ function after(write: BucketWrite, stored: BucketState | undefined): BucketState
     positions.set(limit.name, position);
   }
   const ttlSeconds = write.ttl.ifAbsent ? (stored?.ttlSeconds ?? write.ttl.seconds) : write.ttl.seconds;
-  return { positions, ttlSeconds };
+  return { positions, reservedUntilFs: write.reservedUntilFs ?? stored?.reservedUntilFs, ttlSeconds };
 }
 
 const itemId = (key: ItemKey): string => `${key.pk}\n${key.sk}`;

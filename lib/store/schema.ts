@@ -15,6 +15,8 @@ export const CONSUMED_PREFIX = 'u_';
 /** Requests admitted, denials reported (bucket and usage items). */
 export const REQUESTS = 'n';
 export const DENIALS = 'd';
+/** The latest start that a place in the queue was given, fs since the epoch. */
+export const RESERVED_UNTIL = 'r';
 /** Version of the bucket layout. */
 export const VERSION = 'v';
 export const SCHEMA_VERSION = 1;

@@ -15,6 +15,8 @@ export interface BucketWrite {
   readonly requests: number;
   /** Added to the bucket's count of denials: those this process has not reported yet. */
   readonly denials: number;
+  /** The latest start of the places reserved by this write; undefined: none is. */
+  readonly reservedUntilFs?: bigint | undefined;
   /** When the item may be deleted. `ifAbsent`: only where none is stored, because the stored one is not known and might be later. */
   readonly ttl: { readonly seconds: number; readonly ifAbsent: boolean };
 }
@@ -22,6 +24,8 @@ export interface BucketWrite {
 /** A bucket as it is stored. A limit that is not in `positions` is full. */
 export interface BucketState {
   readonly positions: Positions;
+  /** The latest start that a place in the queue was given; what is missing below it is a queue, and not debt. */
+  readonly reservedUntilFs?: bigint | undefined;
   /** Epoch seconds. */
   readonly ttlSeconds: number | undefined;
 }
