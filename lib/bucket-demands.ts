@@ -34,7 +34,7 @@ function demand({ entity, priorities }: Level, limit: Limit, { resource, consume
   const requested = tokensOf(consume, limit.name) ?? 0;
   const share = priorities?.[priority] ?? 1;
   const within = share === 1 ? limit.capacity : Math.floor(limit.capacity * share);
-  if (requested <= within) return { limit, cost: requested, within };
+  if (requested <= within || limit.mode === 'observe') return { limit, cost: requested, within };
   const { name, capacity } = limit;
   throw new CostExceedsCapacity({ entity, resource, limit: name, capacity, requested, ...(share < 1 && { priority, share }) });
 }

@@ -90,6 +90,13 @@ export class Lease implements AsyncDisposable {
     return [...counts].map(([name, counted]) => ({ name, counts: counted }));
   }
 
+  /** Observed limits that would have denied the request: they were not charged, and are not by its settlements. */
+  get overdrawn(): readonly string[] {
+    return [
+      ...new Set(this.#grants.flatMap(({ charges }) => charges.flatMap(({ name, overdrawn }) => (overdrawn ? [name] : [])))),
+    ];
+  }
+
   get closed(): boolean {
     return this.#closed;
   }

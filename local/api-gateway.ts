@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { finished } from 'node:stream/promises';
 import type { APIGatewayAuthorizerResult, APIGatewayProxyResult } from 'aws-lambda';
 import { authorizerEvent, type MatchedRequest, proxyEvent } from './api-event.js';
-import { type Handler, lambdaContext, ResponseStream, streams } from './lambda-runtime.js';
+import { type Handler, lambdaContext, type Metadata, ResponseStream, streams } from './lambda-runtime.js';
 
 /** The functions behind the API. */
 export interface Functions {
@@ -50,7 +51,7 @@ export async function serveApi(functions: Functions, port: number): Promise<ApiG
     const served = serve(functions, request, response).catch((error: unknown) => {
       console.error(error);
       if (!response.headersSent) problem(response, 500, 'InternalError', 'A function failed; the log has the error');
-      else response.destroy();
+      else if (!response.writableEnded) response.destroy();
     });
     running.add(served);
     void served.finally(() => running.delete(served));
@@ -81,10 +82,15 @@ async function serve(functions: Functions, request: IncomingMessage, response: S
   if (matches.length === 0)
     return problem(response, 404, 'NotFound', `No route ${pathname}; there are ${ROUTES.map(({ path }) => path).join(', ')}`);
   const match = matches.find(({ route }) => route.method === 'ANY' || route.method === request.method);
-  if (match === undefined)
-    return problem(response, 405, 'MethodNotAllowed', `${pathname} takes ${matches.map(({ route }) => route.method).join(', ')}`);
+  if (match === undefined) {
+    const allowed = matches.map(({ route }) => route.method).join(', ');
+    response.setHeader('Allow', allowed);
+    return problem(response, 405, 'MethodNotAllowed', `${pathname} takes ${allowed}`);
+  }
   const body = await bodyOf(request);
-  if (body === undefined) return problem(response, 413, 'ContentTooLarge', `Expected a body of at most ${MOST_BODY_BYTES} bytes`);
+  if (body === 'gone') return;
+  if (body === 'too large')
+    return problem(response, 413, 'ContentTooLarge', `Expected a body of at most ${MOST_BODY_BYTES} bytes`);
   const { route, pathParameters } = match;
   const call: MatchedRequest = {
     request,
@@ -119,8 +125,8 @@ async function authorized(
     return undefined;
   }
   const context = Object.fromEntries(Object.entries(result.context ?? {}).map(([name, value]) => [name, String(value)]));
-  if (result.policyDocument.Statement.every(({ Effect }) => Effect === 'Allow'))
-    return { ...context, principalId: result.principalId };
+  const effects = result.policyDocument.Statement.map(({ Effect }) => Effect);
+  if (effects.includes('Allow') && !effects.includes('Deny')) return { ...context, principalId: result.principalId };
   // The deployed ACCESS_DENIED gateway response, header by header (infra/limit-responses.ts).
   response.writeHead(429, {
     'Content-Type': 'application/problem+json',
@@ -141,21 +147,56 @@ async function invoked(
   const event = proxyEvent(call, authorizer) as never;
   const context = lambdaContext(call.resource, call.requestId, FUNCTION_TIMEOUT_MS);
   if (!streams(handler)) {
-    const { statusCode, headers, body, isBase64Encoded } = (await handler(event, context)) as APIGatewayProxyResult;
-    response.writeHead(statusCode, headers as Record<string, string>);
-    response.end(Buffer.from(body, isBase64Encoded ? 'base64' : 'utf8'));
+    const { body, isBase64Encoded, ...head } = (await handler(event, context)) as APIGatewayProxyResult;
+    response.writeHead(head.statusCode, headersOf(head as Metadata));
+    response.end(Buffer.from(body ?? '', isBase64Encoded ? 'base64' : 'utf8'));
     return;
   }
   const stream = new ResponseStream({
-    head: ({ statusCode, headers }) => response.writeHead(statusCode, { ...headers }),
+    head(metadata) {
+      response.writeHead(metadata.statusCode, headersOf(metadata));
+      response.flushHeaders();
+    },
     async chunk(bytes) {
-      if (response.destroyed || response.write(bytes)) return;
-      await Promise.race([once(response, 'drain'), once(response, 'close')]);
+      if (response.destroyed || bytes.length === 0 || response.write(bytes)) return;
+      await drainedOrClosed(response);
     },
   });
-  await handler(event, stream, context);
-  if (!stream.writableFinished) await once(stream.end(), 'finish');
-  response.end();
+  // The end of the answer is not the end of the function: that one may go on, and is waited for.
+  const results = await Promise.allSettled([
+    handler(event, stream, context).then(
+      () => {
+        if (!stream.writableEnded) stream.destroy(new Error('A function returned before it ended its answer'));
+      },
+      (error: Error) => {
+        stream.destroy(error);
+        throw error;
+      },
+    ),
+    finished(stream).then(() => response.end()),
+  ]);
+  for (const result of results) if (result.status === 'rejected') throw result.reason;
+}
+
+/** Resolves when more may be written, or nobody reads any more. */
+function drainedOrClosed(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const settle = () => {
+      response.off('drain', settle).off('close', settle);
+      resolve();
+    };
+    response.on('drain', settle).on('close', settle);
+  });
+}
+
+/** A header with several values keeps them all, and wins over one value of the same name, as in API Gateway. */
+function headersOf({ headers, multiValueHeaders }: Metadata): OutgoingHttpHeaders {
+  const all: OutgoingHttpHeaders = { ...headers };
+  for (const [name, values] of Object.entries(multiValueHeaders ?? {})) {
+    for (const same of Object.keys(all)) if (same.toLowerCase() === name.toLowerCase()) delete all[same];
+    all[name] = [...values];
+  }
+  return all;
 }
 
 /** The path parameters of a path that a route's template matches, still percent-encoded. */
@@ -184,15 +225,20 @@ function rawUrl(url: string): { pathname: string; searchParams: URLSearchParams 
     : { pathname: url.slice(0, mark), searchParams: new URLSearchParams(url.slice(mark + 1)) };
 }
 
-/** The body; undefined when it is larger than API Gateway takes. It is read to its end in any case, so that the answer can be read. */
-async function bodyOf(request: IncomingMessage): Promise<Buffer | undefined> {
+/** The body. One larger than API Gateway takes is read to its end all the same, so that the answer can be read. */
+async function bodyOf(request: IncomingMessage): Promise<Buffer | 'too large' | 'gone'> {
   const chunks: Buffer[] = [];
   let size = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size <= MOST_BODY_BYTES) chunks.push(chunk);
+  try {
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+      size += chunk.length;
+      if (size <= MOST_BODY_BYTES) chunks.push(chunk);
+    }
+  } catch (error) {
+    if (request.complete) throw error;
+    return 'gone';
   }
-  return size > MOST_BODY_BYTES ? undefined : Buffer.concat(chunks);
+  return size > MOST_BODY_BYTES ? 'too large' : Buffer.concat(chunks);
 }
 
 function problem(response: ServerResponse, status: number, code: string, detail: string): void {

@@ -20,6 +20,7 @@ export class StartFailure extends Error {}
 
 const READY_WITHIN_MS = 30_000;
 const PROBE_EVERY_MS = 100;
+const END_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 /** An argument file of the java launcher: it takes half the processor time with them. */
 const JVM_FLAGS = `@${fileURLToPath(new URL('./dynamodb.jvm', import.meta.url))}`;
 
@@ -28,7 +29,6 @@ export async function startDynamo(): Promise<LocalDynamo> {
   requireJava();
   const port = await freePort();
   dynamodbLocal.configureInstaller({ installPath: jarFolder() });
-  // Its end comes with the end of this process.
   const child = await dynamodbLocal.launch(
     port,
     null,
@@ -37,7 +37,9 @@ export async function startDynamo(): Promise<LocalDynamo> {
     undefined,
     JVM_FLAGS,
   );
+  const forget = endsWithThisProcess(child);
   const stop = async () => {
+    forget();
     if (child.exitCode !== null || child.signalCode !== null) return;
     const gone = once(child, 'exit');
     child.kill('SIGKILL');
@@ -51,6 +53,24 @@ export async function startDynamo(): Promise<LocalDynamo> {
     throw error;
   }
   return { endpoint, stop };
+}
+
+/**
+ * A signal that nobody else listens to ends this process without its 'exit' event, at which the child is ended otherwise: ends the child, and
+ * then the process by the same signal. Whoever listens decides for himself. The answer undoes it.
+ */
+function endsWithThisProcess(child: ChildProcess): () => void {
+  const end = (signal: NodeJS.Signals) => {
+    if (process.listenerCount(signal) > 1) return;
+    child.kill('SIGKILL');
+    forget();
+    process.kill(process.pid, signal);
+  };
+  const forget = () => {
+    for (const signal of END_SIGNALS) process.off(signal, end);
+  };
+  for (const signal of END_SIGNALS) process.on(signal, end);
+  return forget;
 }
 
 function requireJava(): void {

@@ -6,15 +6,27 @@ export type Handler = (event: never, ...rest: unknown[]) => Promise<unknown>;
 
 const STREAMING = Symbol.for('aws.lambda.runtime.handler.streaming');
 const PRELUDE_END = Buffer.alloc(8);
+/** The content type of a stream that starts with the metadata of an HTTP answer. */
+const HTTP_INTEGRATION = 'application/vnd.awslambda.http-integration-response';
 
-/** Installs what Lambda's Node runtime offers to streaming functions. Handlers look for it when they are loaded. */
+/**
+ * Installs what Lambda's Node runtime offers to streaming functions. Handlers look for it when they are loaded.
+ * As there, the metadata goes out with the first `write`, be it an empty one: an answer that is only ended has none, and fails.
+ * https://github.com/aws/aws-lambda-nodejs-runtime-interface-client, src/stream
+ */
 export function installLambdaRuntime(): void {
   (globalThis as { awslambda?: unknown }).awslambda = {
     streamifyResponse: (handler: Handler) => Object.assign(handler, { [STREAMING]: 'response' }),
     HttpResponseStream: {
-      from(stream: Writable, metadata: unknown): Writable {
-        stream.write(JSON.stringify(metadata));
-        stream.write(PRELUDE_END);
+      from(stream: ResponseStream, metadata: unknown): ResponseStream {
+        stream.setContentType(HTTP_INTEGRATION);
+        const write = stream.write.bind(stream) as (...chunk: unknown[]) => boolean;
+        stream.write = (...chunk: unknown[]) => {
+          stream.write = write;
+          write(JSON.stringify(metadata));
+          write(PRELUDE_END);
+          return write(...chunk);
+        };
         return stream;
       },
     },
@@ -27,6 +39,7 @@ export const streams = (handler: Handler): boolean => (handler as { [STREAMING]?
 export interface Metadata {
   readonly statusCode: number;
   readonly headers?: Readonly<Record<string, string>>;
+  readonly multiValueHeaders?: Readonly<Record<string, readonly string[]>>;
 }
 
 /**
@@ -35,6 +48,7 @@ export interface Metadata {
  */
 export class ResponseStream extends Writable {
   #prelude: Buffer | undefined = Buffer.alloc(0);
+  #contentType = 'application/octet-stream';
 
   constructor(
     readonly deliver: {
@@ -46,12 +60,22 @@ export class ResponseStream extends Writable {
     super({ highWaterMark: 16_384 });
   }
 
+  setContentType(contentType: string): void {
+    this.#contentType = contentType;
+  }
+
   override _write(bytes: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
     this.#pass(bytes).then(() => done(), done);
   }
 
+  override _final(done: (error?: Error | null) => void): void {
+    done(this.#prelude && new Error('A function ended its answer without metadata: they go out with the first write'));
+  }
+
   async #pass(bytes: Buffer): Promise<void> {
     if (this.#prelude === undefined) return this.deliver.chunk(bytes);
+    if (this.#contentType !== HTTP_INTEGRATION)
+      throw new Error(`A function wrote ${this.#contentType}, not the answer that HttpResponseStream.from begins`);
     const prelude = Buffer.concat([this.#prelude, bytes]);
     const end = prelude.indexOf(PRELUDE_END);
     this.#prelude = prelude;

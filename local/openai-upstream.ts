@@ -7,6 +7,8 @@ export interface OpenAiUpstream {
   readonly url: string;
   /** Tokens of all answers so far, as their usage says, those whose client left included. */
   readonly producedTokens: number;
+  /** Streams whose client left before their end. */
+  readonly abandonedStreams: number;
   /** How the next answers are made. */
   readonly behaviour: Behaviour;
   stop(): Promise<void>;
@@ -26,6 +28,7 @@ export interface Behaviour {
 const MOST_PROMPT_TOKENS = 200;
 const MOST_COMPLETION_TOKENS = 100;
 const CHARACTERS_PER_TOKEN = 4;
+const BEARER = /^Bearer \S+$/i;
 const WORDS = ['The', 'gate', 'opens', 'when', 'the', 'level', 'allows,', 'and', 'closes', 'when', 'it', 'does', 'not.'];
 
 interface ChatRequest {
@@ -37,6 +40,13 @@ interface ChatRequest {
   readonly max_completion_tokens?: number;
 }
 
+/** What all requests together amounted to. */
+interface Tally {
+  tokens: number;
+  answers: number;
+  abandoned: number;
+}
+
 interface Answer {
   readonly id: string;
   readonly model: string;
@@ -46,9 +56,9 @@ interface Answer {
 
 export async function startOpenAiUpstream(): Promise<OpenAiUpstream> {
   const behaviour: Behaviour = { delayMs: 0, failWith: undefined, breakAfterChunks: undefined, usage: undefined };
-  const produced = { tokens: 0, answers: 0 };
+  const tally: Tally = { tokens: 0, answers: 0, abandoned: 0 };
   const server = createServer((request, response) => {
-    handle(request, response, behaviour, produced).catch((error: unknown) => {
+    handle(request, response, behaviour, tally).catch((error: unknown) => {
       console.error(error);
       response.destroy();
     });
@@ -59,7 +69,10 @@ export async function startOpenAiUpstream(): Promise<OpenAiUpstream> {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     behaviour,
     get producedTokens() {
-      return produced.tokens;
+      return tally.tokens;
+    },
+    get abandonedStreams() {
+      return tally.abandoned;
     },
     async stop() {
       const closed = once(server, 'close');
@@ -70,12 +83,7 @@ export async function startOpenAiUpstream(): Promise<OpenAiUpstream> {
   };
 }
 
-async function handle(
-  request: IncomingMessage,
-  response: ServerResponse,
-  behaviour: Behaviour,
-  produced: { tokens: number; answers: number },
-): Promise<void> {
+async function handle(request: IncomingMessage, response: ServerResponse, behaviour: Behaviour, tally: Tally): Promise<void> {
   const chunks: Buffer[] = [];
   for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
   if (request.method === 'GET' && request.url === '/v1/models') {
@@ -85,11 +93,14 @@ async function handle(
     return failed(response, 404, `Unknown request URL: ${request.method} ${request.url}`);
   await pause(behaviour.delayMs);
   if (behaviour.failWith !== undefined) return failed(response, behaviour.failWith, 'The simulated provider was told to fail');
+  const { authorization } = request.headers;
+  if (authorization !== undefined && !BEARER.test(authorization))
+    return failed(response, 401, 'Expected an Authorization header of the form: Bearer KEY');
   const chat = chatRequest(Buffer.concat(chunks).toString());
-  if (chat === undefined) return failed(response, 400, 'Expected a JSON body with model and messages');
-  produced.answers += 1;
-  const answer = answered(chat, behaviour, produced.answers);
-  produced.tokens += answer.usage.total_tokens;
+  if (typeof chat === 'string') return failed(response, 400, chat);
+  tally.answers += 1;
+  const answer = answered(chat, behaviour, tally.answers);
+  tally.tokens += answer.usage.total_tokens;
   if (chat.stream !== true) {
     return json(response, 200, {
       id: answer.id,
@@ -107,10 +118,12 @@ async function handle(
       usage: answer.usage,
     });
   }
-  await streamed(response, answer, chat.stream_options?.include_usage === true, behaviour);
+  const whole = await streamed(response, answer, chat.stream_options?.include_usage === true, behaviour);
+  if (!whole) tally.abandoned += 1;
 }
 
-async function streamed(response: ServerResponse, answer: Answer, withUsage: boolean, behaviour: Behaviour): Promise<void> {
+/** False when the client left before the end. */
+async function streamed(response: ServerResponse, answer: Answer, withUsage: boolean, behaviour: Behaviour): Promise<boolean> {
   const chunk = (choices: unknown[], usage?: unknown) =>
     `data: ${JSON.stringify({
       id: answer.id,
@@ -132,12 +145,14 @@ async function streamed(response: ServerResponse, answer: Answer, withUsage: boo
   for (const [index, part] of parts.entries()) {
     if (index === behaviour.breakAfterChunks) {
       response.destroy();
-      return;
+      return true;
     }
+    if (response.destroyed) return false;
     response.write(part);
     if (index + 1 < parts.length) await pause(behaviour.delayMs);
   }
   response.end();
+  return true;
 }
 
 /** The same prompt, the same answer: a fourth of its characters, some words by its length, never more than was asked for. */
@@ -159,13 +174,24 @@ function answered(chat: ChatRequest, behaviour: Behaviour, serial: number): Answ
   };
 }
 
-function chatRequest(body: string): ChatRequest | undefined {
+/** The request, or what is wrong with it. */
+function chatRequest(body: string): ChatRequest | string {
+  let chat: Partial<ChatRequest> | null;
   try {
-    const chat = JSON.parse(body) as Partial<ChatRequest> | null;
-    return typeof chat?.model === 'string' && Array.isArray(chat.messages) ? (chat as ChatRequest) : undefined;
+    chat = JSON.parse(body);
   } catch {
-    return undefined;
+    return 'Expected a JSON body';
   }
+  if (typeof chat?.model !== 'string' || !Array.isArray(chat.messages) || chat.messages.length === 0)
+    return 'Expected a JSON body with model and messages';
+  if (!chat.messages.every((message) => typeof message === 'object' && message !== null && typeof message.role === 'string'))
+    return 'Expected every message to be an object with a role';
+  for (const field of ['max_tokens', 'max_completion_tokens'] as const) {
+    const most = chat[field] ?? 1;
+    if (!Number.isInteger(most) || most < 1)
+      return `Expected ${field} to be an integer of at least 1, got ${JSON.stringify(most)}`;
+  }
+  return chat as ChatRequest;
 }
 
 function failed(response: ServerResponse, status: number, message: string): void {

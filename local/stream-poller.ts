@@ -23,7 +23,10 @@ interface ShardReader {
   iterator: string | undefined;
   /** Read, and not booked yet. */
   pending: DynamoDBRecord[];
-  done: boolean;
+  /** A closed shard, read to its end. */
+  ended: boolean;
+  /** Not before this instant of `performance.now()`: its last batch failed. */
+  restsUntilMs: number;
 }
 
 /**
@@ -63,12 +66,12 @@ export class StreamPoller {
       let waitMs = POLL_EVERY_MS;
       try {
         await this.#findShards();
-        for (const reader of this.#readers.values()) if (this.#ready(reader)) await this.#advance(reader);
       } catch (error) {
         if (this.#stopped.signal.aborted) return;
         console.error(error);
         waitMs = RETRY_AFTER_MS;
       }
+      for (const reader of this.#readers.values()) if (this.#ready(reader)) await this.#advance(reader);
       await setTimeout(waitMs, undefined, { signal: this.#stopped.signal }).catch(() => {});
     }
   }
@@ -81,7 +84,8 @@ export class StreamPoller {
       );
       for (const shard of stream?.Shards ?? []) {
         const id = shard.ShardId ?? '';
-        if (!this.#readers.has(id)) this.#readers.set(id, { shard, iterator: undefined, pending: [], done: false });
+        if (!this.#readers.has(id))
+          this.#readers.set(id, { shard, iterator: undefined, pending: [], ended: false, restsUntilMs: 0 });
       }
       last = stream?.LastEvaluatedShardId;
     } while (last !== undefined);
@@ -89,23 +93,38 @@ export class StreamPoller {
 
   /** A shard waits for its parent, so that the changes of one item stay in order. */
   #ready(reader: ShardReader): boolean {
-    return !reader.done && this.#readers.get(reader.shard.ParentShardId ?? '')?.done !== false;
+    const parent = this.#readers.get(reader.shard.ParentShardId ?? '');
+    return !isDone(reader) && (parent === undefined || isDone(parent)) && performance.now() >= reader.restsUntilMs;
   }
 
+  /** Delivers a shard's next batch. One that fails rests, and holds up no other shard. */
   async #advance(reader: ShardReader): Promise<void> {
-    if (reader.pending.length === 0) await this.#read(reader);
-    if (reader.pending.length === 0) return;
+    try {
+      if (reader.pending.length === 0) await this.#read(reader);
+      if (reader.pending.length > 0) await this.#deliver(reader);
+    } catch (error) {
+      if (!this.#stopped.signal.aborted) console.error(error);
+      reader.restsUntilMs = performance.now() + RETRY_AFTER_MS;
+    }
+  }
+
+  async #deliver(reader: ShardReader): Promise<void> {
     const event = { Records: reader.pending } as never;
     const result = (await this.#handler(event, lambdaContext('aggregator', 'local', 60_000))) as
-      | DynamoDBBatchResponse
+      | Partial<DynamoDBBatchResponse>
+      | null
       | undefined;
-    const failed = result?.batchItemFailures[0]?.itemIdentifier;
-    if (failed === undefined) reader.pending = [];
-    else {
-      const first = reader.pending.findIndex(({ dynamodb }) => dynamodb?.SequenceNumber === failed);
-      reader.pending = reader.pending.slice(Math.max(0, first));
-      throw new Error(`The aggregator did not book the stream from record ${failed} on; it is sent again`);
+    const failed = (result?.batchItemFailures ?? []).map(({ itemIdentifier }) => itemIdentifier);
+    if (failed.length === 0) {
+      reader.pending = [];
+      return;
     }
+    // The lowest of those named; the whole batch when one of them is no record of it.
+    const first = Math.min(
+      ...failed.map((number) => reader.pending.findIndex(({ dynamodb }) => dynamodb?.SequenceNumber === number)),
+    );
+    reader.pending = reader.pending.slice(Math.max(0, first));
+    throw new Error(`The aggregator did not book the stream from record ${failed.join(', ')} on; it is sent again`);
   }
 
   async #read(reader: ShardReader): Promise<void> {
@@ -114,10 +133,9 @@ export class StreamPoller {
       const { Records, NextShardIterator } = await this.#client.send(
         new GetRecordsCommand({ ShardIterator: reader.iterator, Limit: MOST_RECORDS }),
       );
-      reader.pending = (Records ?? []).map(lambdaRecord).filter(isBucketChange);
+      reader.pending = (Records ?? []).map((record) => lambdaRecord(record, this.#streamArn)).filter(isBucketChange);
       reader.iterator = NextShardIterator;
-      // A closed shard ends; DynamoDB Local keeps an empty one open.
-      if (NextShardIterator === undefined) reader.done = reader.pending.length === 0;
+      reader.ended = NextShardIterator === undefined;
     } catch (error) {
       if (!(error instanceof ExpiredIteratorException || error instanceof TrimmedDataAccessException)) throw error;
       reader.iterator = undefined;
@@ -132,16 +150,19 @@ export class StreamPoller {
   }
 }
 
+const isDone = ({ ended, pending }: ShardReader): boolean => ended && pending.length === 0;
+
 /** What the event source's filter lets through. */
 function isBucketChange({ eventName, dynamodb }: DynamoDBRecord): boolean {
   return dynamodb?.Keys?.[SK]?.S === BUCKET_SK && (eventName === 'INSERT' || eventName === 'MODIFY');
 }
 
-/** A record as Lambda hands it on: times are epoch seconds there. */
-function lambdaRecord({ dynamodb, ...record }: StreamRecord): DynamoDBRecord {
+/** A record as Lambda hands it on: it names its stream, and times are epoch seconds. */
+function lambdaRecord({ dynamodb, ...record }: StreamRecord, streamArn: string): DynamoDBRecord {
   const at = dynamodb?.ApproximateCreationDateTime;
   return {
     ...record,
+    eventSourceARN: streamArn,
     dynamodb: { ...dynamodb, ...(at && { ApproximateCreationDateTime: Math.floor(at.getTime() / 1_000) }) },
   } as DynamoDBRecord;
 }

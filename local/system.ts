@@ -20,6 +20,7 @@ export interface SystemOptions {
 export interface System {
   readonly url: string;
   readonly dynamoEndpoint: string;
+  readonly tableName: string;
   readonly upstream: OpenAiUpstream;
   /** Stops all that was started, the last first. */
   stop(): Promise<void>;
@@ -47,7 +48,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     stops.push(() => poller.stop());
     const api = await listening(functions, options.port);
     stops.push(() => api.stop());
-    return { url: api.url, dynamoEndpoint, upstream, stop };
+    return { url: api.url, dynamoEndpoint, tableName: options.tableName, upstream, stop };
   } catch (error) {
     await stop();
     throw error;
@@ -109,9 +110,13 @@ async function listening(functions: Functions, port: number) {
   try {
     return await serveApi(functions, port);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EACCES')
+      throw new StartFailure(`Port ${port} needs privileges. Take one from 1024 on: PORT=8787 npm start`, { cause: error });
+    if (code !== 'EADDRINUSE') throw error;
+    const other = port < 65_535 ? port + 1 : 0;
     throw new StartFailure(
-      `Port ${port} is taken. Stop what listens there (lsof -i :${port}), or take another: PORT=${port + 1} npm start`,
+      `Port ${port} is taken. Stop what listens there (lsof -i :${port}), or take another: PORT=${other} npm start`,
       { cause: error },
     );
   }

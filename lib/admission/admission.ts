@@ -168,7 +168,10 @@ const startOf = ({ place, nowFs: at }: Decision): bigint => place?.startFs ?? at
 
 /** What a granted decision charged. */
 export function grantOf({ key, demands }: BucketDemand, decision: Decision): Grant {
-  const charges = demands.map(({ limit, cost }) => ({ name: limit.name, counts: limit.counts, tokens: cost, ...rateOf(limit) }));
+  const charges = demands.map(({ limit, cost }) => {
+    const overdrawn = decision.overdrawn?.includes(limit.name) ? { overdrawn: true } : {};
+    return { name: limit.name, counts: limit.counts, tokens: cost, ...rateOf(limit), ...overdrawn };
+  });
   return { key, acquiredAtFs: decision.nowFs, charges };
 }
 

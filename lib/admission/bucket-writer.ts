@@ -76,7 +76,7 @@ export class BucketWriter {
     }
     return new Promise((resolve, reject) => {
       if (this.#queue.length >= this.#parts.maxQueue) throw new QueueFull(bucketPk(this.#key), this.#parts.maxQueue);
-      const attempt = { nowFs: undefined, startFs: 0n, attempts: 0 };
+      const attempt = { nowFs: undefined, startFs: 0n, overdrawn: [], attempts: 0 };
       this.#enqueue({
         kind: 'acquire',
         demands,
@@ -240,7 +240,13 @@ export class BucketWriter {
       else {
         const place = places.get(operation);
         if (place !== undefined) this.#places.add(place);
-        operation.resolve({ granted: true, nowFs: operation.nowFs ?? operation.startFs, positions: state.positions, place });
+        operation.resolve({
+          granted: true,
+          nowFs: operation.nowFs ?? operation.startFs,
+          positions: state.positions,
+          overdrawn: operation.overdrawn,
+          place,
+        });
       }
     }
   }

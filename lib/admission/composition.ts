@@ -68,7 +68,9 @@ function behind(batch: Batch, operation: Operation, atFs: bigint): Batch | undef
     operation.startFs = startBehind(batch, demands, nowFs > earliestFs ? nowFs : earliestFs);
     if (operation.startFs > nowFs + maxWaitFs) return undefined;
   }
-  return withAcquire(batch, demands, operation.startFs);
+  const next = withAcquire(batch, demands, operation.startFs);
+  operation.overdrawn = next?.overdrawn ?? [];
+  return next;
 }
 
 /** All settlements in the queue, as one write. */
@@ -112,5 +114,6 @@ function question(operation: AcquireOperation, seen: Positions | undefined, atFs
   operation.startFs = operation.nowFs;
   const batch = withAcquire(emptyBatch(operation.demands, undefined, atFs), operation.demands, operation.startFs);
   if (batch === undefined) throw new RangeError('a cost is above its capacity');
+  operation.overdrawn = batch.overdrawn;
   return { operations: [operation], limits: batchWrites(batch, seen, operation.nowFs), requests: 1, denies: false };
 }

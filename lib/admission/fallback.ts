@@ -38,6 +38,7 @@ function sharedLimit(limit: Limit, share: number): Limit {
   return limits.custom({
     name: limit.name,
     counts: limit.counts,
+    mode: limit.mode ?? 'enforce',
     capacity: Math.max(1, Math.floor(limit.capacity * share)),
     refillAmount: limit.refillAmount,
     refillPeriodMs: Math.min(LONGEST_PERIOD_MS, Math.ceil(limit.refillPeriodMs / share)),

@@ -7,6 +7,8 @@ import type { Place } from './places.js';
 export interface Decision {
   readonly granted: boolean;
   readonly nowFs: bigint;
+  /** Observed limits that would have denied it, and were not charged. */
+  readonly overdrawn?: readonly string[] | undefined;
   /** Its place in the queue, when it was granted for later than now. */
   readonly place?: Place | undefined;
   readonly positions: Positions;
@@ -31,6 +33,8 @@ export interface AcquireOperation extends Waiting {
   /** It starts no earlier than this. */
   readonly earliestFs: bigint;
   readonly resolve: (decision: Decision) => void;
+  /** Observed limits that its last write did not charge. */
+  overdrawn: readonly string[];
   /** The start that its last write declared. */
   startFs: bigint;
   /** The instant it is judged at, the same in all attempts; set when it is first tried. */

@@ -77,8 +77,9 @@ export function placesOf(operations: readonly Operation[], after: Positions): Re
   for (const operation of operations.toReversed()) {
     if (operation.kind === 'acquire') {
       const { demands, startFs, nowFs, movable } = operation;
-      if (startFs !== nowFs) places.set(operation, new Place(demands, startFs, behindFs, movable));
-      for (const { limit, cost } of demands) before(limit.name, fillFs(limit, cost));
+      const charged = demands.filter(({ limit }) => !operation.overdrawn.includes(limit.name));
+      if (startFs !== nowFs) places.set(operation, new Place(charged, startFs, behindFs, movable));
+      for (const { limit, cost } of charged) before(limit.name, fillFs(limit, cost));
     } else {
       for (const { charge, tokens } of operation.settlement.differences) before(charge.name, BigInt(tokens) * charge.tokenFs);
     }

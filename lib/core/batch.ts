@@ -25,6 +25,8 @@ export interface Batch {
   readonly requests: number;
   /** Acquires in the batch. Without one it is a settlement, which is written another way. */
   readonly acquires: number;
+  /** Observed limits that would have denied the last acquire, and are not charged by it. */
+  readonly overdrawn: readonly string[];
 }
 
 /** A batch of nothing yet, for a bucket with these limits that was last seen at `positions`. */
@@ -32,7 +34,7 @@ export function emptyBatch(demands: readonly Demand[], positions: Positions | un
   const parts = demands.map(({ limit }) => {
     return { limit, fullAtFs: fullAtUnder(limit, positions?.get(limit.name), nowFs), step: IDENTITY, consumed: 0n };
   });
-  return { parts, requests: 0, acquires: 0 };
+  return { parts, requests: 0, acquires: 0, overdrawn: [] };
 }
 
 /** Whether a request is decided by the very limits of the batch, in their order. */
@@ -41,7 +43,10 @@ export function sameLimits(batch: Batch, demands: readonly Demand[]): boolean {
     batch.parts.length === demands.length &&
     batch.parts.every(({ limit }, index) => {
       const other = demands[index]?.limit;
-      return limit === other || (other !== undefined && limit.name === other.name && sameRate(limit, other));
+      return (
+        limit === other ||
+        (other !== undefined && limit.name === other.name && limit.mode === other.mode && sameRate(limit, other))
+      );
     })
   );
 }
@@ -57,13 +62,16 @@ function sameRate(a: Limit, b: Limit): boolean {
  */
 export function withAcquire(batch: Batch, demands: readonly Demand[], startFs: bigint): Batch | undefined {
   const parts: Part[] = [];
+  const overdrawn: string[] = [];
   for (const [index, { limit, fullAtFs, step, consumed }] of batch.parts.entries()) {
     const { cost = 0, within = limit.capacity } = demands[index] ?? {};
     const next = thenAcquire(step, startFs, fillFs(limit, cost), fillFs(limit, within));
-    if (next === undefined || refuses(next, fullAtFs)) return undefined;
-    parts.push({ limit, fullAtFs, step: next, consumed: consumed + BigInt(cost) });
+    const fits = next !== undefined && !refuses(next, fullAtFs);
+    if (!fits && limit.mode !== 'observe') return undefined;
+    if (!fits) overdrawn.push(limit.name);
+    parts.push({ limit, fullAtFs, step: fits ? next : step, consumed: consumed + BigInt(cost) });
   }
-  return { parts, requests: batch.requests + 1, acquires: batch.acquires + 1 };
+  return { parts, requests: batch.requests + 1, acquires: batch.acquires + 1, overdrawn };
 }
 
 /**
@@ -76,7 +84,7 @@ export function startBehind(batch: Batch, demands: readonly Demand[], nowFs: big
   let startFs = nowFs;
   for (const [index, { limit, fullAtFs, step }] of batch.parts.entries()) {
     const behindFs = moved(step, fullAtFs);
-    if (behindFs === undefined) continue;
+    if (behindFs === undefined || limit.mode === 'observe') continue;
     const { cost = 0, within = limit.capacity } = demands[index] ?? {};
     const fitsFs = behindFs + fillFs(limit, cost) - fillFs(limit, within);
     if (fitsFs > startFs) startFs = fitsFs;
@@ -91,18 +99,20 @@ export function withDifferences(batch: Batch, differences: readonly Difference[]
     const at = parts.findIndex(({ limit }) => limit.name === charge.name);
     const part = parts[at];
     if (part === undefined) return undefined;
-    const step = thenAdjust(part.step, scaledFs(charge, tokens, rateOf(part.limit).windowFs));
+    const step = charge.overdrawn ? part.step : thenAdjust(part.step, scaledFs(charge, tokens, rateOf(part.limit).windowFs));
     parts = parts.with(at, { ...part, step, consumed: part.consumed + BigInt(tokens) });
   }
-  return { parts, requests: batch.requests + requests, acquires: batch.acquires };
+  return { ...batch, parts, requests: batch.requests + requests };
 }
+
+const UNMOVED = { kind: 'unmoved' } as const;
 
 /** The batch's write, each limit in the branch that the positions seen last predict. `seen` undefined: nothing is known of the bucket. */
 export function batchWrites({ parts }: Batch, seen: Positions | undefined, nowFs: bigint): readonly LimitWrite[] {
   return parts.map(({ limit, step, consumed }) => ({
     name: limit.name,
     windowFs: rateOf(limit).windowFs,
-    branch: predict(step, limit, seen?.get(limit.name), nowFs),
+    branch: step === IDENTITY ? UNMOVED : predict(step, limit, seen?.get(limit.name), nowFs),
     consumed,
   }));
 }

@@ -41,7 +41,12 @@ export interface Shift {
   readonly ifAbsentFs: bigint;
 }
 
-export type Branch = Busy | Idle | Replace | Shift;
+/** z stays, whatever it is: an observed limit that would have denied. */
+export interface Unmoved {
+  readonly kind: 'unmoved';
+}
+
+export type Branch = Busy | Idle | Replace | Shift | Unmoved;
 
 /** One limit's part of a write. `windowFs` is the window that the branch was computed under, and is stored beside z. */
 export interface LimitWrite {
@@ -70,7 +75,7 @@ export function predict(step: Step, limit: Limit, seen: Position | undefined, no
   return { kind: 'idle', fullAtFs: floorFs, belowFs: minFs <= ceilingFs ? minFs : ceilingFs + 1n };
 }
 
-/** The position a branch leaves, or undefined where its condition fails. What a store without conditional writes evaluates. */
+/** The position a branch leaves, or undefined where its condition fails: for a store that evaluates conditions itself. `unmoved` has none. */
 export function evaluated(write: LimitWrite, stored: Position | undefined): Position | undefined {
   const { branch, windowFs } = write;
   const sameWindow = stored?.windowFs === windowFs;
@@ -87,6 +92,8 @@ export function evaluated(write: LimitWrite, stored: Position | undefined): Posi
       return stored?.fullAtFs === branch.seen.fullAtFs && stored.windowFs === branch.seen.windowFs
         ? { fullAtFs: branch.fullAtFs, windowFs }
         : undefined;
+    case 'unmoved':
+      return stored;
     case 'shift':
       return stored === undefined || sameWindow
         ? { fullAtFs: (stored?.fullAtFs ?? branch.ifAbsentFs) + branch.addFs, windowFs }

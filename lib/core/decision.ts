@@ -29,7 +29,7 @@ export interface Verdict {
   readonly cost: number;
   /** Whole tokens there, rounded down; negative: debt. */
   readonly available: number;
-  /** 0n: this limit admits the cost now. */
+  /** 0n: this limit admits the cost now; an observed one always does. */
   readonly waitFs: bigint;
   /** When the bucket will be full again; not after now: it is full. */
   readonly fullAtFs: bigint;
@@ -43,7 +43,7 @@ export function judge(demands: readonly Demand[], positions: Positions, nowFs: b
       limit,
       cost,
       available: level(limit, fullAtFs, nowFs),
-      waitFs: waitFs(limit, fullAtFs, nowFs, cost, within),
+      waitFs: limit.mode === 'observe' ? 0n : waitFs(limit, fullAtFs, nowFs, cost, within),
       fullAtFs,
     };
   });

@@ -16,6 +16,8 @@ export interface TokenBucketLimit {
   readonly refillAmount: number;
   readonly refillPeriodMs: number;
   readonly counts: Counts;
+  /** Observed: decided and reported, never denied. Absent: enforced. */
+  readonly mode?: 'observe';
 }
 
 export type Limit = TokenBucketLimit;
@@ -25,7 +27,11 @@ export interface BucketOptions {
   readonly burst?: number;
   /** @default inferred from the name: `rpm` counts requests, `tpm` tokens, `itpm` input tokens, `usd…` micro-dollars, else 'custom' */
   readonly counts?: Counts;
+  /** 'observe' decides and reports, and never denies: to try a limit out, or as a soft one. @default 'enforce' */
+  readonly mode?: Mode;
 }
+
+export type Mode = 'enforce' | 'observe';
 
 export interface CustomBucket {
   readonly name: string;
@@ -34,6 +40,8 @@ export interface CustomBucket {
   readonly refillPeriodMs: number;
   /** @default inferred from the name */
   readonly counts?: Counts;
+  /** @default 'enforce' */
+  readonly mode?: Mode;
 }
 
 const MS_PER_DAY = 86_400_000;
@@ -46,9 +54,9 @@ const MAX_WINDOW_FS = BigInt(MAX_WINDOW_DAYS) * BigInt(MS_PER_DAY) * FS_PER_MS;
 const per =
   (periodMs: number) =>
   (name: string, amount: number, options: BucketOptions = {}): Limit => {
-    const { burst, counts } = knownFields(options, ['burst', 'counts'], 'options');
+    const { burst, counts, mode } = knownFields(options, ['burst', 'counts', 'mode'], 'options');
     const capacity = burst === undefined ? amount : burst;
-    return defined({ name, capacity, refillAmount: amount, refillPeriodMs: periodMs, counts }, 'limit', {
+    return defined({ name, capacity, refillAmount: amount, refillPeriodMs: periodMs, counts, mode }, 'limit', {
       capacity: burst === undefined ? 'amount' : 'burst',
       refillAmount: 'amount',
     });
@@ -63,7 +71,10 @@ export const Limit = {
   perDay: per(MS_PER_DAY),
   /** Any capacity with any refill: `capacity` at once, `refillAmount` every `refillPeriodMs`. */
   custom(bucket: CustomBucket): Limit {
-    return defined(knownFields(bucket, ['name', 'capacity', 'refillAmount', 'refillPeriodMs', 'counts'], 'limit'), 'limit');
+    return defined(
+      knownFields(bucket, ['name', 'capacity', 'refillAmount', 'refillPeriodMs', 'counts', 'mode'], 'limit'),
+      'limit',
+    );
   },
 } as const;
 
@@ -91,7 +102,7 @@ export function parseLimit(value: unknown, field: string): Limit {
   if (rates.has(value as Limit)) return value as Limit;
   const { kind, ...fields } = knownFields(
     value as Record<string, unknown>,
-    ['kind', 'name', 'capacity', 'refillAmount', 'refillPeriodMs', 'counts'],
+    ['kind', 'name', 'capacity', 'refillAmount', 'refillPeriodMs', 'counts', 'mode'],
     field,
   );
   if (kind !== undefined && kind !== 'bucket')
@@ -100,6 +111,8 @@ export function parseLimit(value: unknown, field: string): Limit {
 }
 
 const COUNTS: readonly Counts[] = ['requests', 'tokens', 'inputTokens', 'outputTokens', 'microUsd', 'inFlight', 'custom'];
+
+const MODES: readonly Mode[] = ['enforce', 'observe'];
 
 /** What a conventional name counts: `rps rpm rph rpd` requests, `tps tpm tph tpd` tokens, `itpm`, `otpm`, `usd…`, `inflight`. */
 export function inferCounts(name: string): Counts {
@@ -122,6 +135,9 @@ function defined(bucket: LooseBucket, at: string, as: Partial<Record<keyof Custo
   if (bucket.counts !== undefined && !COUNTS.includes(bucket.counts)) {
     throw new InvalidArgument({ field: name('counts'), value: bucket.counts, expected: `one of ${COUNTS.join(', ')}` });
   }
+  if (bucket.mode !== undefined && !MODES.includes(bucket.mode)) {
+    throw new InvalidArgument({ field: name('mode'), value: bucket.mode, expected: `one of ${MODES.join(', ')}` });
+  }
   const amount = BigInt(bucket.refillAmount);
   const tokenFs = (BigInt(bucket.refillPeriodMs) * FS_PER_MS + amount - 1n) / amount;
   const windowFs = BigInt(bucket.capacity) * tokenFs;
@@ -140,12 +156,16 @@ function defined(bucket: LooseBucket, at: string, as: Partial<Record<keyof Custo
     refillAmount: bucket.refillAmount,
     refillPeriodMs: bucket.refillPeriodMs,
     counts: bucket.counts ?? inferCounts(bucket.name),
+    ...(bucket.mode === 'observe' && { mode: bucket.mode }),
   });
   rates.set(limit, { tokenFs, windowFs });
   return limit;
 }
 
-type LooseBucket = Omit<CustomBucket, 'counts'> & { readonly counts?: Counts | undefined };
+type LooseBucket = Omit<CustomBucket, 'counts' | 'mode'> & {
+  readonly counts?: Counts | undefined;
+  readonly mode?: Mode | undefined;
+};
 
 function limitName(value: unknown, field: string): asserts value is string {
   if (typeof value !== 'string' || !/^[A-Za-z0-9_.-]{1,64}$/.test(value)) {

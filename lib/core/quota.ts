@@ -78,6 +78,12 @@ export function windowEndFs(limit: WindowLimit, startFs: bigint): bigint {
   return limit.kind === 'session' ? startFs + BigInt(limit.everyMs) * FS_PER_MS : calendarWindow(limit, startFs).nextFs;
 }
 
+/** How long the window lasts that starts with a use at `nowFs`, or that contains it: 23, 24 or 25 hours, 28 to 31 days, or `everyMs`. */
+export function windowSpanFs(limit: WindowLimit, nowFs: bigint): bigint {
+  const { startFs } = outlook(limit, nowFs);
+  return windowEndFs(limit, startFs) - startFs;
+}
+
 /** Tokens left now; negative: debt. The whole capacity when no window is running. */
 export function windowLevel(limit: WindowLimit, use: WindowUse | undefined, nowFs: bigint): number {
   const { overBeforeFs, latestFs } = outlook(limit, nowFs);
@@ -113,7 +119,7 @@ export function windowEnded(use: WindowUse | undefined, leaseWindowFs: bigint): 
  * The algebra of core/step.ts once more, with q for z and 0 for now: a batch of uses and settlements is one map of the state,
  *
  *     (w, q)  ->  (w, max(q + A, B))     while  q <= U,  in the windows that all of the batch is charged in
- *     (w, q)  ->  `fresh`                where no window is stored, or one that is over for all of the batch
+ *     (w, q)  ->  (w', q')               where no window is stored, or one that is over for all of the batch
  *
  * A stored window that is neither (over for some of the batch, or too far ahead) refuses the batch, though it may admit a part of it.
  */
@@ -127,10 +133,8 @@ export interface WindowStep {
   /** The stored windows that all of it is charged in, by their starts, both included. Undefined: any. */
   readonly fromFs: bigint | undefined;
   readonly toFs: bigint | undefined;
-  /** Windows that started before are over for every use in it. Undefined: there is no use in it. */
-  readonly overBeforeFs: bigint | undefined;
-  /** The window that it starts. Undefined: none, for nothing in it costs anything. */
-  readonly fresh: WindowUse | undefined;
+  /** The window that it starts, and instead of which ones. Undefined: there is no use in it. */
+  readonly start: StartUse | undefined;
 }
 
 /** Changes nothing and admits any state. */
@@ -140,13 +144,12 @@ export const NOTHING_USED: WindowStep = {
   ceiling: undefined,
   fromFs: undefined,
   toFs: undefined,
-  overBeforeFs: undefined,
-  fresh: undefined,
+  start: undefined,
 };
 
 /**
- * The step followed by a use of `cost` tokens made at `nowFs`, allowed to bring what is used in its window to `within`. A cost of 0 is refused
- * in debt as any other, and starts no window.
+ * The step followed by a use of `cost` tokens made at `nowFs`, allowed to bring what is used in its window to `within`. A cost of 0 is a use as
+ * any other: refused in debt, and it starts a window, so that what it comes to later has one to be settled in.
  * Undefined when it could not be admitted behind the step, not even where nothing is used, or not in one window with it: then it is not in this
  * batch. Behind nothing it always is, unless the cost exceeds `within`.
  */
@@ -158,22 +161,18 @@ export function thenUse(
   within = limit.capacity,
 ): WindowStep | undefined {
   const { overBeforeFs, latestFs, startFs } = outlook(limit, nowFs);
-  const { fresh } = step;
   const tokens = BigInt(cost);
   const mostUsed = BigInt(within);
-  const freshUsed = (fresh?.used ?? 0n) + tokens;
-  if (step.floor + tokens > mostUsed || freshUsed > mostUsed) return undefined;
-  if (fresh !== undefined && !startedIn(fresh, overBeforeFs, latestFs)) return undefined;
-  const windows = narrowed(step, overBeforeFs, latestFs);
+  const start = step.start ?? { kind: 'start', windowStartFs: startFs, used: 0n, beforeFs: overBeforeFs };
+  if (step.floor + tokens > mostUsed || start.used + tokens > mostUsed) return undefined;
+  const windows = startedIn(start, overBeforeFs, latestFs) ? narrowed(step, overBeforeFs, latestFs) : undefined;
   if (windows === undefined) return undefined;
   return {
     ...windows,
     add: step.add + tokens,
     floor: step.floor + tokens,
     ceiling: least(step.ceiling, mostUsed - tokens - step.add),
-    // Once the step has started a window, what follows is charged in that one.
-    overBeforeFs: fresh === undefined ? least(step.overBeforeFs, overBeforeFs) : step.overBeforeFs,
-    fresh: fresh === undefined && cost === 0 ? undefined : { windowStartFs: fresh?.windowStartFs ?? startFs, used: freshUsed },
+    start: { ...start, used: start.used + tokens },
   };
 }
 
@@ -185,13 +184,13 @@ export function thenUse(
 export function thenAdjustUse(step: WindowStep, leaseWindowFs: bigint, tokens: bigint): WindowStep | undefined {
   const windows = narrowed(step, leaseWindowFs, leaseWindowFs);
   if (windows === undefined) return undefined;
-  const { fresh } = step;
+  const { start } = step;
   return {
     ...step,
     ...windows,
     add: step.add + tokens,
     floor: larger(0n, step.floor + tokens),
-    fresh: fresh?.windowStartFs === leaseWindowFs ? { ...fresh, used: larger(0n, fresh.used + tokens) } : fresh,
+    start: start?.windowStartFs === leaseWindowFs ? { ...start, used: larger(0n, start.used + tokens) } : start,
   };
 }
 
@@ -207,22 +206,19 @@ function startedIn(use: WindowUse, fromFs: bigint | undefined, toFs: bigint | un
   return (fromFs === undefined || use.windowStartFs >= fromFs) && (toFs === undefined || use.windowStartFs <= toFs);
 }
 
-/** Whether the step starts over in this state: nothing is stored, or a window that is over for all of it. */
-function startsOver({ overBeforeFs }: WindowStep, use: WindowUse | undefined): boolean {
-  return overBeforeFs !== undefined && (use === undefined || use.windowStartFs < overBeforeFs);
-}
-
 /** Whether a use in the step is refused in this state, or would be charged in another window than the rest. */
 export function refusesUse(step: WindowStep, use: WindowUse | undefined): boolean {
-  if (use === undefined || step.overBeforeFs === undefined || startsOver(step, use)) return false;
-  return !startedIn(use, step.fromFs, step.toFs) || (step.ceiling !== undefined && use.used > step.ceiling);
+  const { start, fromFs, toFs, ceiling } = step;
+  if (start === undefined || use === undefined || use.windowStartFs < start.beforeFs) return false;
+  return !startedIn(use, fromFs, toFs) || (ceiling !== undefined && use.used > ceiling);
 }
 
 /** Where the step takes a state that it does not refuse. A settlement leaves another window than its own as it is. */
 export function movedUse(step: WindowStep, use: WindowUse | undefined): WindowUse | undefined {
-  if (startsOver(step, use)) return step.fresh ?? use;
-  if (use === undefined || !startedIn(use, step.fromFs, step.toFs)) return use;
-  return { windowStartFs: use.windowStartFs, used: larger(use.used + step.add, step.floor) };
+  const { start, fromFs, toFs, add, floor } = step;
+  if (use !== undefined && startedIn(use, fromFs, toFs))
+    return { windowStartFs: use.windowStartFs, used: larger(use.used + add, floor) };
+  return start === undefined ? use : { windowStartFs: start.windowStartFs, used: start.used };
 }
 
 /** q' = q + add, if from <= w <= to and min <= q <= max. */
@@ -247,11 +243,9 @@ export interface FloorUse {
   readonly belowUsed: bigint;
 }
 
-/** (w', q') = `use`, if there is no w, or w < before. Never if w merely differs: a window ahead of ours would lose what it counted. */
-export interface StartUse {
+/** w' = windowStart and q' = used, if there is no w, or w < before. Never if w merely differs: that would lose what one ahead has counted. */
+export interface StartUse extends WindowUse {
   readonly kind: 'start';
-  /** Undefined: nothing is written, the condition stands alone. */
-  readonly use: WindowUse | undefined;
   readonly beforeFs: bigint;
 }
 
@@ -261,7 +255,7 @@ export interface StartUse {
  *     q ^              | refused                 |
  *     U |              |-------------------------|
  *       |   start      |   add: q' = q + A       |   refused
- *     B |   (w', q')   |-------------------------|
+ *     B |   w', q'     |-------------------------|
  *     -A|              |   floor: q' = B         |
  *       '--------------|-------------------------|-------------> stored w
  *                    over before, from           to
@@ -274,9 +268,9 @@ export type WindowBranch = AddUse | FloorUse | StartUse;
  * Once the answer of a failed write was seen, the prediction fails again only where the step is refused, or only settles and `windowEnded`.
  */
 export function predictUse(step: WindowStep, seen: WindowUse | undefined): WindowBranch {
-  const { add, floor, ceiling, fromFs, toFs, overBeforeFs, fresh } = step;
+  const { add, floor, ceiling, fromFs, toFs, start } = step;
   if (fromFs === undefined) throw new TypeError('a predicted step holds at least one operation');
-  if (overBeforeFs !== undefined && startsOver(step, seen)) return { kind: 'start', use: fresh, beforeFs: overBeforeFs };
+  if (start !== undefined && (seen === undefined || seen.windowStartFs < start.beforeFs)) return start;
   const minUsed = floor - add;
   if (seen !== undefined && startedIn(seen, fromFs, toFs) && seen.used < minUsed) {
     return {
@@ -290,17 +284,15 @@ export function predictUse(step: WindowStep, seen: WindowUse | undefined): Windo
   return { kind: 'add', add, fromFs, toFs, minUsed, maxUsed: ceiling };
 }
 
-/** What a branch leaves, or that its condition fails. What a store without conditional writes evaluates. */
-export type Evaluated = { readonly holds: false } | { readonly holds: true; readonly use: WindowUse | undefined };
-
-export function evaluatedUse(branch: WindowBranch, stored: WindowUse | undefined): Evaluated {
-  const left = (use: WindowUse | undefined): Evaluated => ({ holds: true, use });
+/** What a branch leaves, or undefined where its condition fails. What a store without conditional writes evaluates. */
+export function evaluatedUse(branch: WindowBranch, stored: WindowUse | undefined): WindowUse | undefined {
   if (branch.kind === 'start') {
-    return stored === undefined || stored.windowStartFs < branch.beforeFs ? left(branch.use ?? stored) : { holds: false };
+    if (stored !== undefined && stored.windowStartFs >= branch.beforeFs) return undefined;
+    return { windowStartFs: branch.windowStartFs, used: branch.used };
   }
-  if (stored === undefined || !startedIn(stored, branch.fromFs, branch.toFs)) return { holds: false };
+  if (stored === undefined || !startedIn(stored, branch.fromFs, branch.toFs)) return undefined;
   const { windowStartFs, used } = stored;
-  if (branch.kind === 'floor') return used < branch.belowUsed ? left({ windowStartFs, used: branch.used }) : { holds: false };
+  if (branch.kind === 'floor') return used < branch.belowUsed ? { windowStartFs, used: branch.used } : undefined;
   const holds = used >= branch.minUsed && (branch.maxUsed === undefined || used <= branch.maxUsed);
-  return holds ? left({ windowStartFs, used: used + branch.add }) : { holds: false };
+  return holds ? { windowStartFs, used: used + branch.add } : undefined;
 }

@@ -12,6 +12,8 @@ export interface Charge {
   readonly tokens: number;
   readonly tokenFs: bigint;
   readonly windowFs: bigint;
+  /** An observed limit that would have denied: neither the charge nor what is settled of it moves the bucket. @default false */
+  readonly overdrawn?: boolean | undefined;
 }
 
 /** A change of one charge, in tokens; negative: a refund. */
@@ -32,11 +34,16 @@ export interface Settlement {
  */
 export function settlementWrites(settlements: readonly Settlement[], positions: Positions | undefined): readonly LimitWrite[] {
   const writes = new Map<string, LimitWrite & { readonly branch: Shift }>();
+  const unmoved: LimitWrite[] = [];
   for (const { differences, acquiredAtFs } of settlements) {
     for (const { charge, tokens } of differences) {
       const { name } = charge;
       const before = writes.get(name);
       const windowFs = before?.windowFs ?? positions?.get(name)?.windowFs ?? charge.windowFs;
+      if (charge.overdrawn) {
+        unmoved.push({ name, windowFs, branch: { kind: 'unmoved' }, consumed: BigInt(tokens) });
+        continue;
+      }
       const baseFs = acquiredAtFs + scaledFs(charge, charge.tokens, windowFs);
       writes.set(name, {
         name,
@@ -50,7 +57,17 @@ export function settlementWrites(settlements: readonly Settlement[], positions: 
       });
     }
   }
-  return [...writes.values()];
+  return merged([...writes.values(), ...unmoved]);
+}
+
+/** One write a limit: what only counts goes with what moves. */
+function merged(writes: readonly LimitWrite[]): readonly LimitWrite[] {
+  const byName = new Map<string, LimitWrite>();
+  for (const write of writes) {
+    const before = byName.get(write.name);
+    byName.set(write.name, before === undefined ? write : { ...before, consumed: before.consumed + write.consumed });
+  }
+  return [...byName.values()];
 }
 
 /** What tokens of a charge fill under another window than its own. */

@@ -20,7 +20,13 @@ export const LEASE_LIFETIME_SECONDS = 600;
 const LONGEST_TOKEN = 16_384;
 
 /** One bucket in a token: resource, entity, shard, acquired at, and its charges: name, what it counts, tokens, token time, window (fs as decimals). */
-type PackedGrant = readonly [string, string, number, string, readonly (readonly [string, Counts, number, string, string])[]];
+type PackedGrant = readonly [
+  string,
+  string,
+  number,
+  string,
+  readonly (readonly [string, Counts, number, string, string, 0 | 1])[],
+];
 
 interface Payload {
   readonly v: 1;
@@ -94,18 +100,26 @@ const packed = ({ key, acquiredAtFs, charges }: Grant): PackedGrant => [
   key.entity,
   key.shard,
   acquiredAtFs.toString(),
-  charges.map(({ name, counts, tokens, tokenFs, windowFs }) => [name, counts, tokens, tokenFs.toString(), windowFs.toString()]),
+  charges.map(({ name, counts, tokens, tokenFs, windowFs, overdrawn }) => [
+    name,
+    counts,
+    tokens,
+    tokenFs.toString(),
+    windowFs.toString(),
+    overdrawn ? 1 : 0,
+  ]),
 ];
 
 const unpacked = (namespace: string, [resource, entity, shard, acquiredAtFs, charges]: PackedGrant): Grant => ({
   key: { namespace, resource, entity, shard },
   acquiredAtFs: BigInt(acquiredAtFs),
-  charges: charges.map(([name, counts, tokens, tokenFs, windowFs]) => ({
+  charges: charges.map(([name, counts, tokens, tokenFs, windowFs, overdrawn]) => ({
     name,
     counts,
     tokens,
     tokenFs: BigInt(tokenFs),
     windowFs: BigInt(windowFs),
+    ...(overdrawn === 1 && { overdrawn: true }),
   })),
 });
 

@@ -76,6 +76,8 @@ export function bucketUpdate(tableName: string, write: BucketWrite) {
  */
 function limitClauses(clauses: Clauses, limit: LimitWrite, index: number): void {
   const { names, values, set, conditions } = clauses;
+  counter(clauses, `#u${index}`, CONSUMED_PREFIX + limit.name, `:u${index}`, limit.consumed);
+  if (limit.branch.kind === 'unmoved') return;
   const [z, w] = [`#z${index}`, `#w${index}`];
   const value = (name: string, fs: bigint): string => {
     const placeholder = `:${name}${index}`;
@@ -84,7 +86,6 @@ function limitClauses(clauses: Clauses, limit: LimitWrite, index: number): void 
   };
   names[z] = FULL_AT_PREFIX + limit.name;
   names[w] = WINDOW_PREFIX + limit.name;
-  counter(clauses, `#u${index}`, CONSUMED_PREFIX + limit.name, `:u${index}`, limit.consumed);
   const { branch } = limit;
   const window = value('w', limit.windowFs);
   switch (branch.kind) {

@@ -97,6 +97,7 @@ export class MemoryStore implements Store {
 function after(write: BucketWrite, stored: BucketState | undefined): BucketState | undefined {
   const positions = new Map<string, Position>(stored?.positions);
   for (const limit of write.limits) {
+    if (limit.branch.kind === 'unmoved') continue;
     const position = evaluated(limit, stored?.positions.get(limit.name));
     if (position === undefined) return undefined;
     positions.set(limit.name, position);

@@ -55,15 +55,30 @@ describe.each(eachStore)('a bucket write on the $name store', ({ fresh }: StoreU
       met: { fullAtFs: Z, windowFs: W },
       leaves: Z,
     },
-    { when: 'busy, a range of one instant', branch: { ...busy, minFs: Z, maxFs: Z }, met: { fullAtFs: Z, windowFs: W }, leaves: Z + 700n },
+    {
+      when: 'busy, a range of one instant',
+      branch: { ...busy, minFs: Z, maxFs: Z },
+      met: { fullAtFs: Z, windowFs: W },
+      leaves: Z + 700n,
+    },
     { when: 'idle, no z', branch: idle(Z + 700n, Z), met: undefined, leaves: Z + 700n },
     { when: 'idle, z below', branch: idle(Z + 700n, Z), met: { fullAtFs: Z - 1n, windowFs: W }, leaves: Z + 700n },
     { when: 'idle, z at the bound', branch: idle(Z + 700n, Z), met: { fullAtFs: Z, windowFs: W }, leaves: 'refused' },
     { when: 'idle, z above', branch: idle(Z + 700n, Z), met: { fullAtFs: Z + 1n, windowFs: W }, leaves: 'refused' },
-    { when: 'idle, z below under another window', branch: idle(Z + 700n, Z), met: { fullAtFs: Z - 1n, windowFs: OTHER_W }, leaves: 'refused' },
+    {
+      when: 'idle, z below under another window',
+      branch: idle(Z + 700n, Z),
+      met: { fullAtFs: Z - 1n, windowFs: OTHER_W },
+      leaves: 'refused',
+    },
     { when: 'replace, exactly what was seen', branch: replace, met: { fullAtFs: Z, windowFs: OTHER_W }, leaves: Z + 700n },
     { when: 'replace, z one later than seen', branch: replace, met: { fullAtFs: Z + 1n, windowFs: OTHER_W }, leaves: 'refused' },
-    { when: 'replace, z one earlier than seen', branch: replace, met: { fullAtFs: Z - 1n, windowFs: OTHER_W }, leaves: 'refused' },
+    {
+      when: 'replace, z one earlier than seen',
+      branch: replace,
+      met: { fullAtFs: Z - 1n, windowFs: OTHER_W },
+      leaves: 'refused',
+    },
     { when: 'replace, the window is ours by now', branch: replace, met: { fullAtFs: Z, windowFs: W }, leaves: 'refused' },
     { when: 'replace, no z', branch: replace, met: undefined, leaves: 'refused' },
     { when: 'shift, z there', branch: shift, met: { fullAtFs: Z, windowFs: W }, leaves: Z - 700n },
@@ -159,6 +174,21 @@ describe.each(eachStore)('a bucket write on the $name store', ({ fresh }: StoreU
     expect((await store.read(key))?.ttlSeconds).toBe(leaves);
   });
 
+  it('keeps the latest reserved start until another write reserves', async () => {
+    const key = ownBucket();
+    const reserved = async () => (await store.read(key))?.reservedUntilFs;
+
+    await store.write(bucketWrite(key, [limitWrite('tpm', idle(Z))]));
+    expect(await reserved()).toBeUndefined();
+    const { state } = await store.write(bucketWrite(key, [limitWrite('tpm', busy)], { reservedUntilFs: Z + 600n }));
+    expect(state.reservedUntilFs).toBe(Z + 600n);
+    await store.write(bucketWrite(key, [limitWrite('tpm', shift)]));
+    expect(await reserved()).toBe(Z + 600n);
+    const refused = await store.write(bucketWrite(key, [limitWrite('tpm', replace)], { reservedUntilFs: Z + 900n }));
+
+    expect([refused.applied, refused.state.reservedUntilFs, await reserved()]).toEqual([false, Z + 600n, Z + 600n]);
+  });
+
   it.each([
     { what: 'an instant of 25 digits', fs: 1_234_567_890_123_456_789_012_345n },
     { what: 'an instant of 28 digits', fs: 9_876_543_210_987_654_321_098_765_432n },
@@ -177,10 +207,25 @@ describe.each(eachStore)('a bucket write on the $name store', ({ fresh }: StoreU
   });
 
   it.each([
-    { what: 'one femtosecond to 28 digits', z: 1_000_000_000_000_000_000_000_000_000n, addFs: 1n, leaves: 1_000_000_000_000_000_000_000_000_001n },
-    { what: 'minus one to 28 digits', z: 1_000_000_000_000_000_000_000_000_000n, addFs: -1n, leaves: 999_999_999_999_999_999_999_999_999n },
+    {
+      what: 'one femtosecond to 28 digits',
+      z: 1_000_000_000_000_000_000_000_000_000n,
+      addFs: 1n,
+      leaves: 1_000_000_000_000_000_000_000_000_001n,
+    },
+    {
+      what: 'minus one to 28 digits',
+      z: 1_000_000_000_000_000_000_000_000_000n,
+      addFs: -1n,
+      leaves: 999_999_999_999_999_999_999_999_999n,
+    },
     { what: 'minus all of it', z: 1_800_000_000_000_000_000_000_001n, addFs: -1_800_000_000_000_000_000_000_001n, leaves: 0n },
-    { what: 'minus more than all of it', z: 5n, addFs: -1_000_000_000_000_000_000_000_000n, leaves: -999_999_999_999_999_999_999_995n },
+    {
+      what: 'minus more than all of it',
+      z: 5n,
+      addFs: -1_000_000_000_000_000_000_000_000n,
+      leaves: -999_999_999_999_999_999_999_995n,
+    },
   ])('adds $what exactly', async ({ z, addFs, leaves }) => {
     const key = ownBucket();
     await stored(store, key, { tpm: { fullAtFs: z, windowFs: W } });
@@ -192,10 +237,40 @@ describe.each(eachStore)('a bucket write on the $name store', ({ fresh }: StoreU
 
   it('keeps apart limits whose names are dots, dashes, object members, attributes of the item and words of DynamoDB', async () => {
     const key = ownBucket();
-    const names = ['a.b', 'a', 'b', 'a-b', '-', '.', '0', 'constructor', '__proto__', 'toString', 'n', 'd', 'v', 'ttl', 'pk', 'z_a', 'w_a', 'size', 'x'.repeat(64)];
+    const names = [
+      'a.b',
+      'a',
+      'b',
+      'a-b',
+      '-',
+      '.',
+      '0',
+      'constructor',
+      '__proto__',
+      'toString',
+      'n',
+      'd',
+      'v',
+      'ttl',
+      'pk',
+      'z_a',
+      'w_a',
+      'size',
+      'x'.repeat(64),
+    ];
 
-    const first = await store.write(bucketWrite(key, names.map((name, index) => limitWrite(name, idle(Z + BigInt(index))))));
-    const second = await store.write(bucketWrite(key, names.map((name) => limitWrite(name, { ...busy, maxFs: Z + 100n }))));
+    const first = await store.write(
+      bucketWrite(
+        key,
+        names.map((name, index) => limitWrite(name, idle(Z + BigInt(index)))),
+      ),
+    );
+    const second = await store.write(
+      bucketWrite(
+        key,
+        names.map((name) => limitWrite(name, { ...busy, maxFs: Z + 100n })),
+      ),
+    );
 
     expect(first.applied).toBe(true);
     expect(second.applied).toBe(true);
@@ -207,9 +282,15 @@ describe.each(eachStore)('a bucket write on the $name store', ({ fresh }: StoreU
   it('decides 32 limits with names of 64 characters together, in every branch', async () => {
     const key = ownBucket();
     const names = Array.from({ length: 32 }, (_, index) => `${'n'.repeat(62)}${String(index).padStart(2, '0')}`);
-    const all = (branch: Branch, windowFs = W) => bucketWrite(key, names.map((name) => limitWrite(name, branch, windowFs)));
+    const all = (branch: Branch, windowFs = W) =>
+      bucketWrite(
+        key,
+        names.map((name) => limitWrite(name, branch, windowFs)),
+      );
 
-    const positions = async () => [...new Set([...((await store.read(key))?.positions.values() ?? [])].map(({ fullAtFs }) => fullAtFs))];
+    const positions = async () => [
+      ...new Set([...((await store.read(key))?.positions.values() ?? [])].map(({ fullAtFs }) => fullAtFs)),
+    ];
     expect((await store.write(all(idle(Z), OTHER_W))).applied).toBe(true);
     expect((await store.write(all(replace))).applied).toBe(true);
     expect(await positions()).toEqual([Z + 700n]);
@@ -239,7 +320,9 @@ describe.each(eachStore)('a bucket write on the $name store', ({ fresh }: StoreU
     const key = ownBucket();
     await stored(store, key, { tpm: { fullAtFs: Z, windowFs: OTHER_W } });
 
-    const results = await Promise.all(Array.from({ length: 10 }, () => store.write(bucketWrite(key, [limitWrite('tpm', replace)]))));
+    const results = await Promise.all(
+      Array.from({ length: 10 }, () => store.write(bucketWrite(key, [limitWrite('tpm', replace)]))),
+    );
 
     expect(results.filter(({ applied }) => applied)).toHaveLength(1);
     expect((await store.read(key))?.positions.get('tpm')).toEqual({ fullAtFs: Z + 700n, windowFs: W });

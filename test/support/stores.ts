@@ -18,15 +18,15 @@ export interface TestBed {
   readonly clock: FakeClock;
   readonly namespace: string;
   /** A new limiter, as another process would have it: it shares the buckets and has seen none of them. */
-  limiter(options?: RateLimiterOptions): RateLimiter;
-  admin(): HeadgateAdmin;
-  bucket(entity?: string, resource?: string): BucketKey;
+  readonly limiter: (options?: RateLimiterOptions) => RateLimiter;
+  readonly admin: () => HeadgateAdmin;
+  readonly bucket: (entity?: string, resource?: string) => BucketKey;
 }
 
 /** What every suite that runs against all stores is given: the store's name, and how to get one. */
 export interface StoreUnderTest {
   readonly name: string;
-  fresh(clock?: FakeClock): Promise<TestBed>;
+  readonly fresh: (clock?: FakeClock) => Promise<TestBed>;
 }
 
 /** Far more than a decision takes on a busy machine: only tests of deadlines meet one. */

@@ -1,0 +1,136 @@
+import { type DynamoDBClient, GetItemCommand } from '@aws-sdk/client-dynamodb';
+import { beforeAll, beforeEach, expect, it } from 'vitest';
+import { Limit } from '../../lib/core/limit.js';
+import type { RateLimiter } from '../../lib/limiter.js';
+import { DynamoStore } from '../../lib/store/dynamo-store.js';
+import { createTestTable, testClient } from '../support/dynamodb.js';
+import { START_MS, type TestBed, testBed } from '../support/stores.js';
+
+const limits = [Limit.perMinute('rpm', 100), Limit.perMinute('tpm', 10_000)];
+const request = { entity: 'key-123', resource: 'gpt-4', consume: { rpm: 1, tpm: 500 }, limits };
+const DAY_SECONDS = 86_400;
+
+let client: DynamoDBClient;
+let tableName: string;
+let bed: TestBed;
+let limiter: RateLimiter;
+
+beforeAll(async () => {
+  client = testClient();
+  tableName = await createTestTable();
+});
+beforeEach(() => {
+  bed = testBed(new DynamoStore({ client, tableName }));
+  limiter = bed.limiter();
+});
+
+/** The bucket's item as the table holds it. */
+async function item() {
+  const Key = { pk: { S: `${bed.namespace}#b#gpt-4#key-123#0` }, sk: { S: 'b' } };
+  const { Item } = await client.send(new GetItemCommand({ TableName: tableName, Key, ConsistentRead: true }));
+  return Item;
+}
+
+it('holds per limit the instant it is full again, its window and its net use, and the counts, version and time to live', async () => {
+  await limiter.acquire(request);
+
+  expect(await item()).toEqual({
+    pk: { S: `${bed.namespace}#b#gpt-4#key-123#0` },
+    sk: { S: 'b' },
+    z_rpm: { N: '1800000000600000000000000' },
+    w_rpm: { N: '60000000000000000' },
+    u_rpm: { N: '1' },
+    z_tpm: { N: '1800000003000000000000000' },
+    w_tpm: { N: '60000000000000000' },
+    u_tpm: { N: '500' },
+    n: { N: '1' },
+    v: { N: '1' },
+    ttl: { N: String(1_800_000_000 + 35 * DAY_SECONDS) },
+  });
+});
+
+it('counts what was used net of refunds, and the requests that were admitted', async () => {
+  const settled = await limiter.acquire(request);
+  await settled.settle({ tpm: 430 });
+  await settled.settle({ tpm: 700 });
+  const adjusted = await limiter.acquire(request);
+  await adjusted.adjust({ tpm: 25 });
+  const released = await limiter.acquire(request);
+  await released.release();
+
+  expect(await item()).toMatchObject({ u_rpm: { N: '2' }, u_tpm: { N: '1225' }, n: { N: '3' } });
+});
+
+it('counts a denied request as none, and its denial with the next write', async () => {
+  await limiter.acquire({ ...request, consume: { tpm: 9_999 } });
+  await limiter.tryAcquire({ ...request, consume: { tpm: 2 } });
+  await limiter.tryAcquire({ ...request, consume: { tpm: 3 } });
+  expect(await item()).not.toHaveProperty('d');
+
+  await limiter.acquire({ ...request, consume: { tpm: 1 } });
+
+  expect(await item()).toMatchObject({ u_tpm: { N: '10000' }, n: { N: '2' }, d: { N: '2' } });
+});
+
+it('counts a request that another level denied as none', async () => {
+  const admin = bed.admin();
+  await admin.createEntity({ entity: 'org' });
+  await admin.createEntity({ entity: 'key-123', parent: 'org' });
+  await admin.setLimits({ entity: 'key-123' }, [Limit.perMinute('rpm', 100)]);
+  await admin.setLimits({ entity: 'org' }, [Limit.perMinute('rpm', 1)]);
+  const stored = { entity: 'key-123', resource: 'gpt-4', consume: { rpm: 1 } };
+  await limiter.acquire(stored);
+  await limiter.tryAcquire(stored);
+
+  expect(await item()).toMatchObject({ u_rpm: { N: '1' }, n: { N: '1' } });
+});
+
+it.each([
+  { when: 'its windows are short', limit: Limit.perMinute('rpm', 1), days: 35, more: 0 },
+  {
+    when: 'its window is 30 days',
+    limit: Limit.custom({ name: 'rpm', capacity: 30, refillAmount: 1, refillPeriodMs: 86_400_000 }),
+    days: 60,
+    more: 1,
+  },
+])('lives for $days days when $when', async ({ limit, days, more }) => {
+  await limiter.acquire({ ...request, consume: { rpm: 1 }, limits: [limit] });
+
+  expect((await item())?.ttl).toEqual({ N: String(1_800_000_000 + days * DAY_SECONDS + more) });
+});
+
+it('lives longer with every use, and as long as the longest of its limits needs', async () => {
+  const month = Limit.custom({ name: 'month', capacity: 30, refillAmount: 1, refillPeriodMs: 86_400_000 });
+  await limiter.acquire({ ...request, consume: {}, limits: [month] });
+  await limiter.acquire({ ...request, consume: { rpm: 1 } });
+  expect((await item())?.ttl).toEqual({ N: String(1_800_000_000 + 60 * DAY_SECONDS + 1) });
+
+  bed.clock.advance(50 * DAY_SECONDS * 1_000);
+  await limiter.acquire({ ...request, consume: { rpm: 1 } });
+
+  expect((await item())?.ttl).toEqual({ N: String(1_800_000_000 + 85 * DAY_SECONDS) });
+});
+
+it('outlives the debt that a settlement posts', async () => {
+  const daily = [Limit.perDay('tpd', 10)];
+  const lease = await limiter.acquire({ ...request, consume: { tpd: 1 }, limits: daily });
+
+  await lease.settle({ tpd: 1_000 });
+
+  const fullAtSeconds = START_MS / 1_000 + 100 * DAY_SECONDS;
+  expect(Number((await item())?.ttl?.N)).toBeGreaterThan(fullAtSeconds);
+});
+
+it('stays under a kilobyte with four limits, so that a write costs one unit', async () => {
+  const four = ['requests-per-min', 'input-tokens-min', 'output-tokens-mi', 'usd-per-day'].map((name) =>
+    Limit.perMinute(name, 9_000_000_000),
+  );
+  await limiter.acquire({
+    entity: 'key-123',
+    resource: 'gpt-4',
+    consume: Object.fromEntries(four.map(({ name }) => [name, 8_999_999_999])),
+    limits: four,
+  });
+
+  expect(JSON.stringify(await item()).length).toBeLessThan(1_024);
+});
