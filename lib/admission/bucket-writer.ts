@@ -171,7 +171,8 @@ export class BucketWriter {
     while (this.#queue.length > 0) {
       const heldMs = this.#heldMs();
       if (heldMs > 0) {
-        this.#timer ??= setTimeout(() => {
+        if (this.#timer !== undefined) return;
+        this.#timer = setTimeout(() => {
           this.#timer = undefined;
           this.#pump();
         }, heldMs);

@@ -265,7 +265,7 @@ export type WindowBranch = AddUse | FloorUse | StartUse;
 /**
  * The branch that the state seen last predicts. `seen` undefined: nothing is known, or nothing is stored; a use starts a window then, which is
  * the single write of a bucket's first request, and a settlement expects its own window. The step holds at least one operation.
- * Once the answer of a failed write was seen, the prediction fails again only where the step is refused, or only settles and `windowEnded`.
+ * When what was seen is what is stored, the branch fails only if the step is refused there, or if it only settles and `windowEnded`.
  */
 export function predictUse(step: WindowStep, seen: WindowUse | undefined): WindowBranch {
   const { add, floor, ceiling, fromFs, toFs, start } = step;

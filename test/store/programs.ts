@@ -8,6 +8,7 @@ import type { TestBed } from '../support/stores.js';
 /** One step of a random program. `of` picks one of the leases granted so far, `by` the process that acts. */
 export type Step =
   | { readonly kind: 'acquire'; readonly who: Who; readonly by: number; readonly consume: Tokens }
+  | { readonly kind: 'reserve'; readonly who: Who; readonly by: number; readonly consume: Tokens; readonly maxWaitMs: number }
   | { readonly kind: 'settle' | 'adjust'; readonly of: number; readonly tokens: Tokens }
   | { readonly kind: 'release'; readonly of: number }
   | { readonly kind: 'advance'; readonly ms: number }
@@ -59,6 +60,16 @@ const of = fc.nat({ max: 2 });
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 16, arbitrary: fc.record({ kind: fc.constant('acquire' as const), who, by, consume: tokens(0) }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      kind: fc.constant('reserve' as const),
+      who,
+      by,
+      consume: tokens(0),
+      maxWaitMs: fc.constantFrom(600, 60_000, 86_400_000),
+    }),
+  },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('settle' as const), of, tokens: tokens(0) }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('adjust' as const), of, tokens: tokens(-3) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('release' as const), of }) },
@@ -117,6 +128,10 @@ export class Run {
     switch (step.kind) {
       case 'acquire':
         return this.#noted(await this.#by(step).tryAcquire({ ...this.#subject(step.who), consume: step.consume }));
+      case 'reserve': {
+        const { consume, maxWaitMs } = step;
+        return this.#noted(await this.#by(step).reserve({ ...this.#subject(step.who), consume, maxWaitMs }));
+      }
       case 'settle':
       case 'adjust':
         await this.#lease(step.of)?.[step.kind](step.tokens);
@@ -142,7 +157,8 @@ export class Run {
   #noted(outcome: Outcome): unknown {
     if (!outcome.granted) return { denied: outcome.denial };
     this.#leases.push(outcome.lease);
-    return { granted: outcome.lease.limits };
+    const { limits, startsAt, queuedAheadMs } = outcome.lease;
+    return { granted: limits, startsAt, queuedAheadMs };
   }
 
   #by({ by }: { readonly by: number }): RateLimiter {
