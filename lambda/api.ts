@@ -10,7 +10,7 @@ import { rateLimitHeaders } from '../lib/rate-limit-headers.js';
 import type { AcquireRequest } from '../lib/request.js';
 import { readUsage } from '../lib/usage/read-usage.js';
 import type { UsageRangeQuery } from '../lib/usage/usage-range.js';
-import { compose, DEADLINE_MS } from './compose.js';
+import { compose } from './compose.js';
 import { asResult, bodyBytes, jsonObject, pathParameter, problemOfLogged, tooLarge } from './http-event.js';
 
 /** Acquire, adjust, release, status and usage over HTTP: the operations of the SDK, for callers in any language. Errors are problem+json. */
@@ -73,9 +73,9 @@ async function release(event: APIGatewayProxyEvent): Promise<APIGatewayProxyResu
 }
 
 async function ended(token: unknown, ending: Ending): Promise<APIGatewayProxyResult> {
-  const { tokens, store, clock, namespace } = compose();
+  const { tokens, store, clock, namespace, deadlineMs } = compose();
   const state = (await tokens()).verify(token, nowMs(clock));
-  await endOnce({ store, clock, namespace, deadlineMs: DEADLINE_MS }, state, ending);
+  await endOnce({ store, clock, namespace, deadlineMs }, state, ending);
   return json(ending.kind === 'release' ? { leaseId: state.id, released: true } : { leaseId: state.id, actual: ending.actual });
 }
 

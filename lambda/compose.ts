@@ -15,6 +15,8 @@ export interface Composition {
   readonly namespace: string;
   readonly store: Store;
   readonly clock: Clock;
+  /** The longest a decision may take. */
+  readonly deadlineMs: number;
   readonly limiter: RateLimiter;
   /** The entity of a live API key; undefined for any other secret. A change of a key is seen within a minute. */
   readonly entityOfKey: (secret: string) => Promise<string | undefined>;
@@ -22,7 +24,7 @@ export interface Composition {
   readonly tokens: () => Promise<LeaseTokens>;
 }
 
-export const DEADLINE_MS = 1_000;
+const DEFAULT_DEADLINE_MS = 1_000;
 const KEY_CACHE_MS = 60_000;
 
 let composition: Composition | undefined;
@@ -32,7 +34,10 @@ export function compose(): Composition {
   return composition;
 }
 
-/** Environment: HEADGATE_TABLE, HEADGATE_NAMESPACE (default), HEADGATE_LEASE_KEY_SECRET (a Secrets Manager id) or HEADGATE_LEASE_KEY (the key itself). */
+/**
+ * Environment: HEADGATE_TABLE, HEADGATE_NAMESPACE (default), HEADGATE_DEADLINE_MS (1000), and the signing key of leases: HEADGATE_LEASE_KEY_SECRET
+ * (a Secrets Manager id) or HEADGATE_LEASE_KEY (the key itself).
+ */
 function composed(env: NodeJS.ProcessEnv): Composition {
   const tableName = env.HEADGATE_TABLE;
   if (!tableName)
@@ -41,11 +46,12 @@ function composed(env: NodeJS.ProcessEnv): Composition {
   const client = new DynamoDBClient({});
   const store = new DynamoStore({ client, tableName });
   const clock = new SystemClock();
+  const deadlineMs = Number(env.HEADGATE_DEADLINE_MS || DEFAULT_DEADLINE_MS);
   const keys = new ItemCache<ApiKey | undefined>({
     store,
     clock,
     ttlMs: KEY_CACHE_MS,
-    deadlineMs: DEADLINE_MS,
+    deadlineMs,
     parse: (item) => item && apiKeyOf(item),
   });
   let tokens: Promise<LeaseTokens> | undefined;
@@ -55,7 +61,8 @@ function composed(env: NodeJS.ProcessEnv): Composition {
     namespace,
     store,
     clock,
-    limiter: new RateLimiter({ store, clock, namespace, deadlineMs: DEADLINE_MS }),
+    deadlineMs,
+    limiter: new RateLimiter({ store, clock, namespace, deadlineMs }),
     async entityOfKey(secret) {
       const [key] = await keys.get([credentialKey(namespace, secret)]);
       return key !== undefined && isLive(key, nowMs(clock)) ? key.entity : undefined;

@@ -85,6 +85,8 @@ async function loaded(
   Object.assign(process.env, {
     HEADGATE_TABLE: options.tableName,
     HEADGATE_NAMESPACE: options.namespace,
+    // DynamoDB Local on a busy machine is slower than DynamoDB.
+    HEADGATE_DEADLINE_MS: '10000',
     HEADGATE_LEASE_KEY: randomBytes(32).toString('hex'),
     HEADGATE_UPSTREAMS: JSON.stringify({ openai: { baseUrl: upstreamUrl } }),
     AWS_ENDPOINT_URL_DYNAMODB: endpoint,
