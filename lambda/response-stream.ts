@@ -44,6 +44,8 @@ async function pipe(body: AsyncIterable<Uint8Array>, stream: NodeJS.WritableStre
     .on('error', leave)
     .on('close', leave)
     .on('drain', () => wake());
+  // Status and headers go out with the first write: an answer without a body has them too.
+  stream.write(new Uint8Array(0));
   for await (const chunk of body) {
     if (gone || stream.write(chunk)) continue;
     await new Promise<void>((resolve) => {
