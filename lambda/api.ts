@@ -1,6 +1,6 @@
 import type { APIGatewayProxyEvent, APIGatewayProxyResult } from 'aws-lambda';
 import { nowMs } from '../lib/clock.js';
-import { InvalidArgument } from '../lib/errors.js';
+import { HeadgateError, InvalidArgument, LimiterUnavailable } from '../lib/errors.js';
 import { problem } from '../lib/http/problem.js';
 import { type Ending, endOnce } from '../lib/http/settle-once.js';
 import type { Tokens } from '../lib/lease.js';
@@ -8,6 +8,8 @@ import { checkFields, checkName } from '../lib/names.js';
 import { RateLimitExceeded } from '../lib/rate-limit-exceeded.js';
 import { rateLimitHeaders } from '../lib/rate-limit-headers.js';
 import type { AcquireRequest } from '../lib/request.js';
+import { failure } from '../lib/store/dynamo-send.js';
+import { StoreFailure } from '../lib/store/store.js';
 import { readUsage } from '../lib/usage/read-usage.js';
 import type { UsageRangeQuery } from '../lib/usage/usage-range.js';
 import { compose } from './compose.js';
@@ -49,13 +51,14 @@ async function acquire(event: APIGatewayProxyEvent): Promise<APIGatewayProxyResu
   const body = jsonObject(bodyBytes(event));
   checkFields(body, ['entity', 'resource', 'consume', 'also', 'maxWaitMs', 'priority'], 'body');
   const { limiter, tokens, clock } = compose();
+  // Before anything is charged: a lease that cannot be signed could never be given back.
+  const signer = await tokens();
   const outcome = await limiter.reserve(body as unknown as AcquireRequest);
   if (!outcome.granted) throw new RateLimitExceeded(outcome.denial);
-  const lease = (await tokens()).sign(outcome.lease, nowMs(clock));
-  return json(
-    { lease, startsInMs: outcome.lease.queuedAheadMs, limits: outcome.lease.limits },
-    rateLimitHeaders(outcome.lease.limits),
-  );
+  const startsInMs = outcome.lease.queuedAheadMs;
+  // Its lifetime begins with its start: a place far back in the queue is settled when it has come.
+  const lease = signer.sign(outcome.lease, nowMs(clock) + startsInMs);
+  return json({ lease, startsInMs, limits: outcome.lease.limits }, rateLimitHeaders(outcome.lease.limits));
 }
 
 async function adjust(event: APIGatewayProxyEvent): Promise<APIGatewayProxyResult> {
@@ -91,7 +94,14 @@ async function usage(event: APIGatewayProxyEvent): Promise<APIGatewayProxyResult
   const query = event.queryStringParameters ?? {};
   checkFields(query, ['resource', 'from', 'to', 'by'], 'query');
   const range = query as UsageRangeQuery & { resource?: string };
-  return json(await readUsage(client, tableName, namespace, { ...range, entity }, new Date(nowMs(clock))));
+  try {
+    return json(await readUsage(client, tableName, namespace, { ...range, entity }, new Date(nowMs(clock))));
+  } catch (error) {
+    if (error instanceof HeadgateError) throw error;
+    const cause = await failure(error, client, tableName);
+    if (!(cause instanceof StoreFailure)) throw cause;
+    throw new LimiterUnavailable(`The usage could not be read: ${cause.message}`, { cause });
+  }
 }
 
 function json(body: unknown, headers: Record<string, string> = {}): APIGatewayProxyResult {

@@ -36,6 +36,8 @@ export async function handler(event: APIGatewayRequestAuthorizerEvent): Promise<
   }
   if (entity === undefined) throw new Error('Unauthorized');
   try {
+    // Before anything is charged: a lease that cannot be signed could never be given back.
+    const signer = await tokens();
     const resource = pathParameter(event, 'provider');
     const levels = await limiter.limits({ entity, resource });
     const consume = costsOf(
@@ -44,7 +46,7 @@ export async function handler(event: APIGatewayRequestAuthorizerEvent): Promise<
     );
     const outcome = await limiter.tryAcquire({ entity, resource, consume });
     if (!outcome.granted) return policy(event, 'Deny', entity, denialContext(new RateLimitExceeded(outcome.denial)));
-    return policy(event, 'Allow', entity, { lease: (await tokens()).sign(outcome.lease, nowMs(clock)) });
+    return policy(event, 'Allow', entity, { lease: signer.sign(outcome.lease, nowMs(clock)) });
   } catch (error) {
     return policy(event, 'Allow', entity, problemContext(error));
   }
@@ -59,10 +61,16 @@ function apiKey(headers: Headers): string | undefined {
 }
 
 function estimate(headers: Headers) {
-  const stated = Number(header(headers, ESTIMATE_HEADER) ?? Number.NaN);
-  const inputTokens = Math.ceil(Number(header(headers, 'content-length') ?? 0) / CHARACTERS_PER_TOKEN) || 0;
-  const totalTokens = Number.isSafeInteger(stated) && stated >= 0 ? stated : inputTokens + DEFAULT_OUTPUT_TOKENS;
+  const inputTokens = Math.ceil((countIn(headers, 'content-length') ?? 0) / CHARACTERS_PER_TOKEN);
+  const totalTokens = countIn(headers, ESTIMATE_HEADER) ?? inputTokens + DEFAULT_OUTPUT_TOKENS;
   return { inputTokens, outputTokens: Math.max(0, totalTokens - inputTokens), totalTokens };
+}
+
+/** The whole number that a header says; undefined for anything else. */
+function countIn(headers: Headers, name: string): number | undefined {
+  const text = header(headers, name) ?? '';
+  const count = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  return Number.isSafeInteger(count) ? count : undefined;
 }
 
 type Context = Record<string, string>;

@@ -2,8 +2,8 @@
  * Several operations on one bucket as one: their steps composed limit by limit, in the order in which they came. A batch is one conditional
  * write, and decides as the operations would one after the other (see core/step.ts).
  */
-import { type LimitWrite, predict } from './branch.js';
-import { fillFs, fullAtUnder, type Positions } from './bucket.js';
+import { type Branch, type LimitWrite, predict } from './branch.js';
+import { fillFs, fullAtUnder, type Position, type Positions } from './bucket.js';
 import type { Demand } from './decision.js';
 import { type Limit, rateOf } from './limit.js';
 import { type Difference, scaledFs } from './settlement.js';
@@ -105,14 +105,22 @@ export function withDifferences(batch: Batch, differences: readonly Difference[]
   return { ...batch, parts, requests: batch.requests + requests };
 }
 
-const UNMOVED = { kind: 'unmoved' } as const;
-
 /** The batch's write, each limit in the branch that the positions seen last predict. `seen` undefined: nothing is known of the bucket. */
 export function batchWrites({ parts }: Batch, seen: Positions | undefined, nowFs: bigint): readonly LimitWrite[] {
   return parts.map(({ limit, step, consumed }) => ({
     name: limit.name,
     windowFs: rateOf(limit).windowFs,
-    branch: step === IDENTITY ? UNMOVED : predict(step, limit, seen?.get(limit.name), nowFs),
+    branch:
+      step.floorFs === undefined
+        ? adjusted(step.addFs, limit, seen?.get(limit.name), nowFs)
+        : predict(step, limit, seen?.get(limit.name), nowFs),
     consumed,
   }));
+}
+
+/** The branch of an observed limit that no acquire of the batch charges: what is settled of it moves it, and nothing refuses that. */
+function adjusted(addFs: bigint, limit: Limit, seen: Position | undefined, nowFs: bigint): Branch {
+  if (addFs === 0n) return { kind: 'unmoved' };
+  if (seen === undefined || seen.windowFs === rateOf(limit).windowFs) return { kind: 'shift', addFs, ifAbsentFs: nowFs };
+  return { kind: 'replace', fullAtFs: (fullAtUnder(limit, seen, nowFs) ?? nowFs) + addFs, seen };
 }

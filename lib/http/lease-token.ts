@@ -17,7 +17,8 @@ export interface LeaseTokens {
 }
 
 export const LEASE_LIFETIME_SECONDS = 600;
-const LONGEST_TOKEN = 16_384;
+/** Above any token that is signed: 16 buckets of 32 limits with the longest names make 131,000 characters. */
+const LONGEST_TOKEN = 262_144;
 
 /** One bucket in a token: resource, entity, shard, acquired at, and its charges: name, what it counts, tokens, token time, window (fs as decimals). */
 type PackedGrant = readonly [

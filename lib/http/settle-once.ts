@@ -11,7 +11,8 @@ import { type BucketState, type Operation, type Store, StoreFailure, type Transa
 /** How a lease was ended over HTTP. The record of it outlives every token of the lease. */
 export type Ending = { readonly kind: 'adjust'; readonly actual: Tokens } | { readonly kind: 'release' };
 
-const RECORD_LIFE_SECONDS = 86_400;
+/** A token is good for minutes after its start, which lies a day ahead at most. */
+const RECORD_LIFE_SECONDS = 2 * 86_400;
 const BUCKET_LIFE_SECONDS = 35 * 86_400;
 const MOST_ATTEMPTS = 8;
 const FIRST_BACKOFF_MS = 5;

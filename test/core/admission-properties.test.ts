@@ -6,7 +6,7 @@ import type { Limit } from '../../lib/core/limit.js';
 import { type Decision, decide, demandsOf, type Lease, Writer, waitOf } from './bucket-writers.js';
 import { acquiring, anything, costsOf, Play, settling, twelfths, twoLimits, WRITERS } from './programs.js';
 
-const RUNS = { numRuns: 400 };
+const RUNS = { numRuns: 250 };
 const FS_PER_MS = 1_000_000_000_000n;
 const max = (a: bigint, b: bigint): bigint => (a > b ? a : b);
 

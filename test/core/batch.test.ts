@@ -1,14 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  type Batch,
-  batchWrites,
-  emptyBatch,
-  sameLimits,
-  startBehind,
-  withAcquire,
-  withDifferences,
-} from '../../lib/core/batch.js';
+import { batchWrites, emptyBatch, sameLimits, startBehind, withAcquire, withDifferences } from '../../lib/core/batch.js';
 import { fillFs, fullAtUnder, type Position, type Positions } from '../../lib/core/bucket.js';
 import type { Demand } from '../../lib/core/decision.js';
 import { Limit, rateOf } from '../../lib/core/limit.js';
@@ -62,6 +54,16 @@ function acquired(demands: readonly Demand[], fullAt: readonly (bigint | undefin
   return fits ? next : undefined;
 }
 
+/** Leases may be of an earlier version of the limits: their differences, and what these are under the present one. */
+const differencesOf = (earlier: readonly Limit[], costs: readonly number[]) =>
+  earlier.map((limit, index) => ({ charge: chargeOf(limit, 0), tokens: costs[index] ?? 0 }));
+
+function scaledUp(cost: number, earlier: Limit | undefined, present: Limit | undefined): bigint {
+  if (earlier === undefined || present === undefined) return 0n;
+  const [numerator, denominator] = [fillFs(earlier, cost) * rateOf(present).windowFs, rateOf(earlier).windowFs];
+  return numerator / denominator + (numerator > 0n && numerator % denominator !== 0n ? 1n : 0n);
+}
+
 const sharing = (limits: readonly Limit[], costs: readonly number[], twelfth: number): readonly Demand[] =>
   demandsOf(limits, costs).map((demand) => ({
     ...demand,
@@ -72,7 +74,7 @@ describe('a batch', () => {
   it('takes in what fits one by one and nothing else, and its one write leaves what they would', () => {
     const counted = { taken: 0, left: 0, written: 0 };
     fc.assert(
-      fc.property(twoLimits, standing, standing, operations, (limits, where, believed, asked) => {
+      fc.property(twoLimits, twoLimits, standing, standing, operations, (limits, earlier, where, believed, asked) => {
         const positions = positionsOf(limits, where);
         let fullAt = limits.map((limit) => fullAtUnder(limit, positions.get(limit.name), START));
         let nowFs = START;
@@ -84,8 +86,11 @@ describe('a batch', () => {
           const next =
             kind === 'acquire'
               ? acquired(sharing(limits, costs, within), fullAt, nowFs)
-              : fullAt.map((z, index) => z && z + BigInt(costs[index] ?? 0) * rateOf(limits[index] ?? limits[0]).tokenFs);
-          const longer = taken(batch, kind, sharing(limits, costs, within), nowFs);
+              : fullAt.map((z, index) => z && z + scaledUp(costs[index] ?? 0, earlier[index], limits[index]));
+          const longer =
+            kind === 'acquire'
+              ? withAcquire(batch, sharing(limits, costs, within), nowFs)
+              : withDifferences(batch, differencesOf(earlier, costs), 0);
           expect(longer === undefined).toBe(next === undefined);
           counted[next === undefined ? 'left' : 'taken'] += 1;
           if (longer === undefined || next === undefined) continue;
@@ -106,7 +111,7 @@ describe('a batch', () => {
         if (misled.write(batchWrites(batch, positionsOf(limits, believed), START))) expect(misled.positions).toEqual(wanted);
         counted.written += 1;
       }),
-      { numRuns: 600 },
+      { numRuns: 400 },
     );
     for (const times of Object.values(counted)) expect(times).toBeGreaterThan(100);
   });
@@ -131,7 +136,7 @@ describe('a batch', () => {
         expect(new Bucket(positions).write(batchWrites(batch, positions, START))).toBe(fullAt !== undefined);
         counted[fullAt === undefined ? 'refused' : 'written'] += 1;
       }),
-      { numRuns: 600 },
+      { numRuns: 400 },
     );
     for (const times of Object.values(counted)) expect(times).toBeGreaterThan(100);
   });
@@ -142,26 +147,21 @@ describe('a batch', () => {
         let batch = emptyBatch(demandsOf(limits, []), positionsOf(limits, where), START);
         for (const { kind, twelfths: parts, within, sign } of asked) {
           const costs = costsOf(limits, parts).map((tokens) => (kind === 'settle' ? sign * tokens : tokens));
-          batch = taken(batch, kind, sharing(limits, costs, within), START) ?? batch;
+          const longer =
+            kind === 'acquire'
+              ? withAcquire(batch, sharing(limits, costs, within), START)
+              : withDifferences(batch, differencesOf(limits, costs), 0);
+          batch = longer ?? batch;
         }
         const demands = sharing(limits, costsOf(limits, cost), share);
         const startFs = startBehind(batch, demands, START);
         expect(withAcquire(batch, demands, startFs)).toBeDefined();
         if (startFs > START) expect(withAcquire(batch, demands, startFs - 1n)).toBeUndefined();
       }),
-      { numRuns: 400 },
+      { numRuns: 250 },
     );
   });
 });
-
-function taken(batch: Batch, kind: string, demands: readonly Demand[], nowFs: bigint): Batch | undefined {
-  if (kind === 'acquire') return withAcquire(batch, demands, nowFs);
-  return withDifferences(
-    batch,
-    demands.map(({ limit, cost }) => ({ charge: chargeOf(limit, 0), tokens: cost })),
-    0,
-  );
-}
 
 const rpm = Limit.perMinute('rpm', 10);
 const tpm = Limit.perMinute('tpm', 100);

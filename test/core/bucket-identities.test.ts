@@ -6,7 +6,7 @@ import { type Limit, rateOf } from '../../lib/core/limit.js';
 import { Bucket, type Decision, decide, demandsOf, Lease, Writer } from './bucket-writers.js';
 import { costsOf, START, twelfths, twoLimits } from './programs.js';
 
-const RUNS = { numRuns: 400 };
+const RUNS = { numRuns: 250 };
 
 /** What one caller does: time passes, perhaps it polls, then it asks; what it got it may give back at once. */
 const steps = fc.array(

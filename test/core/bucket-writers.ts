@@ -16,6 +16,7 @@ export class Bucket {
   write(writes: readonly LimitWrite[]): boolean {
     const after = new Map(this.positions);
     for (const write of writes) {
+      if (write.branch.kind === 'unmoved') continue;
       const position = evaluated(write, this.positions.get(write.name));
       if (position === undefined) return false;
       after.set(write.name, position);
