@@ -12,14 +12,14 @@ import {
 import { createEntity, getEntity, type NewEntity } from './config/entities.js';
 import { Resolution } from './config/resolution.js';
 import type { Limit } from './core/limit.js';
-import { InvalidArgument } from './errors.js';
+import { InvalidArgument, LimiterUnavailable } from './errors.js';
 import type { Tokens } from './lease.js';
 import { parseLimits } from './limit-set.js';
 import { type StoreOptions, storeOf } from './limiter-options.js';
 import { checkFields, checkName } from './names.js';
 import { resetBucket, topUpBucket } from './operations.js';
 import type { BucketKey } from './store/schema.js';
-import type { Store } from './store/store.js';
+import { type Store, StoreFailure } from './store/store.js';
 import { readUsage, type UsageQuery, type UsageRow } from './usage/read-usage.js';
 
 const DEADLINE_MS = 10_000;
@@ -44,7 +44,7 @@ export class HeadgateAdmin {
     const { namespace = 'default', clock = new SystemClock(), tableName } = options;
     checkName(namespace, 'namespace');
     const client = options.store === undefined ? (options.client ?? new DynamoDBClient({})) : options.client;
-    this.#store = storeOf({ ...options, client }).store;
+    this.#store = answering(storeOf({ ...options, client }).store);
     this.#namespace = namespace;
     this.#clock = clock;
     this.#resolution = new Resolution({ store: this.#store, clock, namespace, ttlMs: 0, deadlineMs: DEADLINE_MS });
@@ -128,4 +128,23 @@ export class HeadgateAdmin {
     }
     return readUsage(this.#table.client, this.#table.tableName, this.#namespace, query, new Date(nowMs(this.#clock)));
   }
+}
+
+/** The store, with "no answer" as an error of the public table. */
+function answering(store: Store): Store {
+  const answered = async <T>(call: Promise<T>): Promise<T> => {
+    try {
+      return await call;
+    } catch (error) {
+      if (!(error instanceof StoreFailure)) throw error;
+      throw new LimiterUnavailable(`The table could not be asked: ${error.message}`, { cause: error.cause ?? error });
+    }
+  };
+  return {
+    write: (write, options) => answered(store.write(write, options)),
+    read: (key, options) => answered(store.read(key, options)),
+    getItems: (keys, options) => answered(store.getItems(keys, options)),
+    queryItems: (pk, prefix, options) => answered(store.queryItems(pk, prefix, options)),
+    transact: (operations, options) => answered(store.transact(operations, options)),
+  };
 }

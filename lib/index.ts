@@ -6,7 +6,17 @@ export { type Clock, FakeClock, SystemClock } from './clock.js';
 export type { ApiKey, CreatedKey } from './config/api-keys.js';
 export type { EntityRecord, LimitsOptions, Scope } from './config/config-records.js';
 export type { Priority, PriorityShares } from './config/priorities.js';
-export { type BucketOptions, type Counts, type CustomBucket, Limit, type TokenBucketLimit } from './core/limit.js';
+export {
+  type BucketOptions,
+  type Counts,
+  type CustomBucket,
+  Limit,
+  type QuotaLimit,
+  type QuotaOptions,
+  type SessionLimit,
+  type TokenBucketLimit,
+  type WindowOptions,
+} from './core/limit.js';
 export {
   Contended,
   CostExceedsCapacity,

@@ -314,7 +314,7 @@ interface Standing {
 }
 
 function standingReports(standing: readonly Standing[]): readonly LimitReport[] {
-  return standing.flatMap(({ bucket: { key, demands }, state, atFs }) => reports(key, demands, state.positions, atFs));
+  return standing.flatMap(({ bucket: { key, demands }, state, atFs }) => reports(key, demands, state, atFs));
 }
 
 /** When all decisions start: the latest of their places; 0n for a request that starts now. */
@@ -345,6 +345,6 @@ function everyReport(
 ): readonly LimitReport[] {
   return zipped(buckets, decisions).flatMap(([{ key, demands }, decision]) => {
     const report = of === reports && decision.granted ? givenBack : of;
-    return report(key, demands, decision.positions, decision.nowFs);
+    return report(key, demands, decision.stored, decision.nowFs);
   });
 }

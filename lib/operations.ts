@@ -1,7 +1,8 @@
 /** What operators do to a live bucket. */
 import { type Clock, nowFs } from './clock.js';
-import type { Limit } from './core/limit.js';
-import { rateOf } from './core/limit.js';
+import type { LimitWrite } from './core/branch.js';
+import { type Limit, rateOf, type WindowedLimit } from './core/limit.js';
+import { NOTHING_USED, predictUse, thenAdjustUse, type WindowUse, windowSpanFs } from './core/quota.js';
 import { scaledFs } from './core/settlement.js';
 import { Contended, InvalidArgument, UnknownLimit } from './errors.js';
 import type { Tokens } from './lease.js';
@@ -40,11 +41,12 @@ export async function topUpBucket(
   });
   let stored: BucketState | undefined = await store.read(key);
   for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt += 1) {
-    const positions = stored?.positions;
     const writes = refills.flatMap(({ name, limit, amount }) => {
-      const position = positions?.get(name);
-      if (position === undefined || amount === 0) return [];
-      const charge = { name, counts: limit.counts, tokens: 0, ...rateOf(limit) };
+      if (amount === 0) return [];
+      if (limit.kind !== 'bucket') return usedUp(limit, stored?.uses.get(name), amount, nowFs(clock));
+      const position = stored?.positions.get(name);
+      if (position === undefined) return [];
+      const charge = { kind: 'bucket' as const, name, counts: limit.counts, tokens: 0, ...rateOf(limit) };
       const branch = { kind: 'shift' as const, addFs: scaledFs(charge, -amount, position.windowFs), ifAbsentFs: nowFs(clock) };
       return [{ name, windowFs: position.windowFs, branch, consumed: 0n }];
     });
@@ -55,4 +57,13 @@ export async function topUpBucket(
     stored = result.state;
   }
   throw new Contended(bucketPk(key), MOST_ATTEMPTS);
+}
+
+/** The write that gives back what was used of a running window. */
+function usedUp(limit: WindowedLimit, use: WindowUse | undefined, amount: number, atFs: bigint): readonly LimitWrite[] {
+  if (use === undefined) return [];
+  const step = thenAdjustUse(NOTHING_USED, use.windowStartFs, -BigInt(amount));
+  return step === undefined
+    ? []
+    : [{ name: limit.name, windowFs: windowSpanFs(limit, atFs), branch: predictUse(step, use), consumed: 0n }];
 }

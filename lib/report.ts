@@ -1,6 +1,6 @@
-import { fullAtUnder, level, type Positions } from './core/bucket.js';
 import { type Demand, judge, type Verdict } from './core/decision.js';
-import { type Counts, FS_PER_MS, type Limit, rateOf } from './core/limit.js';
+import { type Counts, FS_PER_MS } from './core/limit.js';
+import { type Stored, spanFs, standingOf } from './core/standing.js';
 
 /** How one limit of one level stood towards one request. Tokens are whole, times whole milliseconds rounded up. */
 export interface LimitReport {
@@ -29,31 +29,20 @@ interface Level {
 export const ceilMs = (fs: bigint): number => Number((fs + FS_PER_MS - 1n) / FS_PER_MS);
 
 /** The reports of a bucket that denied, or that would have granted, its demands. */
-export function reports(levelOf: Level, demands: readonly Demand[], positions: Positions, nowFs: bigint): readonly LimitReport[] {
-  return judge(demands, positions, nowFs).map((verdict) => report(levelOf, verdict, nowFs));
+export function reports(levelOf: Level, demands: readonly Demand[], stored: Stored, nowFs: bigint): readonly LimitReport[] {
+  return judge(demands, stored, nowFs).map((verdict) => report(levelOf, verdict, nowFs));
 }
 
 /** The reports after a grant: what is left. */
-export function remaining(
-  levelOf: Level,
-  demands: readonly Demand[],
-  positions: Positions,
-  nowFs: bigint,
-): readonly LimitReport[] {
-  return demands.map(({ limit, cost }) => {
-    const fullAtFs = fullAtUnder(limit, positions.get(limit.name), nowFs) ?? nowFs;
-    return report(levelOf, { limit, cost, available: level(limit, fullAtFs, nowFs), waitFs: 0n, fullAtFs }, nowFs);
-  });
+export function remaining(levelOf: Level, demands: readonly Demand[], stored: Stored, nowFs: bigint): readonly LimitReport[] {
+  return demands.map(({ limit, cost }) =>
+    report(levelOf, { limit, cost, waitFs: 0n, ...standingOf(limit, stored, nowFs) }, nowFs),
+  );
 }
 
 /** The reports that a granted level contributes to a denial by another: as it stands once its charge is given back. */
-export function givenBack(
-  levelOf: Level,
-  demands: readonly Demand[],
-  positions: Positions,
-  nowFs: bigint,
-): readonly LimitReport[] {
-  return remaining(levelOf, demands, positions, nowFs).map((after) => ({
+export function givenBack(levelOf: Level, demands: readonly Demand[], stored: Stored, nowFs: bigint): readonly LimitReport[] {
+  return remaining(levelOf, demands, stored, nowFs).map((after) => ({
     ...after,
     available: Math.min(after.capacity, after.available + after.requested),
   }));
@@ -70,8 +59,6 @@ function report({ entity, resource }: Level, { limit, cost, available, waitFs, f
     requested: cost,
     retryAfterMs: ceilMs(waitFs),
     resetMs: fullAtFs > nowFs ? ceilMs(fullAtFs - nowFs) : 0,
-    windowMs: windowMs(limit),
+    windowMs: ceilMs(spanFs(limit, nowFs)),
   };
 }
-
-const windowMs = (limit: Limit): number => ceilMs(rateOf(limit).windowFs);

@@ -1,5 +1,6 @@
-import { fullAtUnder, level } from './core/bucket.js';
+import { level } from './core/bucket.js';
 import { FS_PER_MS, type Limit, rateOf } from './core/limit.js';
+import { standingOf } from './core/standing.js';
 import { ceilMs } from './report.js';
 import type { BucketState } from './store/store.js';
 
@@ -45,21 +46,26 @@ export function statusOf(
   bucket: BucketState,
   nowFs: bigint,
 ): LimitStatus {
-  const fullAtFs = fullAtUnder(limit, bucket.positions.get(limit.name), nowFs) ?? nowFs;
-  const emptyUntilFs = fullAtFs - rateOf(limit).windowFs;
-  const reservedUntilFs = bucket.reservedUntilFs ?? nowFs;
-  const queueUntilFs = reservedUntilFs < emptyUntilFs ? reservedUntilFs : emptyUntilFs;
-  const queued = queueUntilFs > nowFs;
+  const { available, fullAtFs } = standingOf(limit, bucket, nowFs);
+  const queueUntilFs = queueEndFs(limit, bucket, fullAtFs, nowFs);
   const resetMs = fullAtFs > nowFs ? ceilMs(fullAtFs - nowFs) : 0;
   return {
     entity: subject.entity,
     resource: subject.resource,
     limit: limit.name,
     capacity: limit.capacity,
-    available: level(limit, fullAtFs, nowFs),
-    debt: Math.max(0, -level(limit, fullAtFs, queued ? queueUntilFs : nowFs)),
-    queueMs: queued ? ceilMs(queueUntilFs - nowFs) : 0,
+    available,
+    debt: Math.max(0, -(limit.kind === 'bucket' ? level(limit, fullAtFs, queueUntilFs) : available)),
+    queueMs: ceilMs(queueUntilFs - nowFs),
     resetMs,
     fullAt: resetMs === 0 ? null : (dateOf(Number(nowFs / FS_PER_MS) + resetMs)?.toISOString() ?? null),
   };
+}
+
+/** When the last place of the queue for a token bucket starts; now: there is no queue. */
+function queueEndFs(limit: Limit, { reservedUntilFs = 0n }: BucketState, fullAtFs: bigint, nowFs: bigint): bigint {
+  if (limit.kind !== 'bucket') return nowFs;
+  const emptyUntilFs = fullAtFs - rateOf(limit).windowFs;
+  const endFs = reservedUntilFs < emptyUntilFs ? reservedUntilFs : emptyUntilFs;
+  return endFs > nowFs ? endFs : nowFs;
 }

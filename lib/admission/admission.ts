@@ -71,9 +71,13 @@ export class Admission {
 
   async #withdrawn(writer: BucketWriter, bucket: BucketDemand, decision: Decision | undefined): Promise<void> {
     if (!decision?.granted) return;
-    if (decision.place !== undefined) return writer.leave(decision.place);
     const grant = grantOf(bucket, decision);
-    await writer.post({ differences: refundOf(grant), acquiredAtFs: grant.acquiredAtFs }, -1);
+    const refund = refundOf(grant);
+    // A place takes its token buckets with it; what was used of quotas and sessions is given back as always.
+    if (decision.place !== undefined) await writer.leave(decision.place);
+    const differences = decision.place === undefined ? refund : refund.filter(({ charge }) => charge.kind === 'window');
+    if (decision.place !== undefined && differences.length === 0) return;
+    await writer.post({ differences, acquiredAtFs: grant.acquiredAtFs }, decision.place === undefined ? -1 : 0);
   }
 
   /** All in parallel: one round trip. */
@@ -138,9 +142,7 @@ export class Admission {
     const at = nowFs(this.#parts.clock);
     return Promise.all(
       tries.map(async ({ writer, bucket: { demands } }, index) => {
-        return (
-          decisions[index] ?? writer.remembered(demands) ?? { granted: false, nowFs: at, positions: await writer.standing() }
-        );
+        return decisions[index] ?? writer.remembered(demands) ?? { granted: false, nowFs: at, stored: await writer.standing() };
       }),
     );
   }
@@ -168,9 +170,11 @@ const startOf = ({ place, nowFs: at }: Decision): bigint => place?.startFs ?? at
 
 /** What a granted decision charged. */
 export function grantOf({ key, demands }: BucketDemand, decision: Decision): Grant {
-  const charges = demands.map(({ limit, cost }) => {
+  const charges = demands.map(({ limit, cost }): Charge => {
     const overdrawn = decision.overdrawn?.includes(limit.name) ? { overdrawn: true } : {};
-    return { name: limit.name, counts: limit.counts, tokens: cost, ...rateOf(limit), ...overdrawn };
+    const charge = { name: limit.name, counts: limit.counts, tokens: cost, ...overdrawn };
+    if (limit.kind === 'bucket') return { ...charge, kind: 'bucket', ...rateOf(limit) };
+    return { ...charge, kind: 'window', windowStartFs: decision.stored.uses.get(limit.name)?.windowStartFs ?? 0n };
   });
   return { key, acquiredAtFs: decision.nowFs, charges };
 }

@@ -1,7 +1,7 @@
 import { type Clock, nowFs } from '../clock.js';
-import type { Positions } from '../core/bucket.js';
 import { admits, type Demand, judge } from '../core/decision.js';
 import type { Settlement } from '../core/settlement.js';
+import type { Stored } from '../core/standing.js';
 import { Contended, QueueFull } from '../errors.js';
 import { type BucketKey, bucketPk } from '../store/schema.js';
 import { type BucketState, EMPTY_BUCKET, type Store, StoreFailure, type WriteResult } from '../store/store.js';
@@ -98,7 +98,7 @@ export class BucketWriter {
   post(settlement: Settlement, requests = 0): Promise<void> {
     if (settlement.differences.some(({ tokens }) => tokens < 0)) this.#denials.forget();
     return new Promise((resolve, reject) => {
-      this.#enqueue({ kind: 'post', settlement, requests, resolve, reject, ...this.#arrival() });
+      this.#enqueue({ kind: 'post', settlement, requests, attempts: 0, resolve, reject, ...this.#arrival() });
     });
   }
 
@@ -133,8 +133,8 @@ export class BucketWriter {
   }
 
   /** Where the bucket stands, as far as this process knows; read where it knows nothing. */
-  async standing(): Promise<Positions> {
-    return (this.#seen ?? (await this.read())).positions;
+  async standing(): Promise<Stored> {
+    return this.#seen ?? (await this.read());
   }
 
   /** The denial of a request that a denial of a moment ago answers as well, without a call. */
@@ -145,7 +145,7 @@ export class BucketWriter {
   /** Whether this bucket denied a moment ago, or would deny by what was seen last. */
   strained(demands: readonly Demand[]): boolean {
     if (this.#denials.strained) return true;
-    return this.#seen !== undefined && !admits(judge(demands, this.#seen.positions, nowFs(this.#parts.clock)));
+    return this.#seen !== undefined && !admits(judge(demands, this.#seen, nowFs(this.#parts.clock)));
   }
 
   #arrival() {
@@ -178,10 +178,10 @@ export class BucketWriter {
         }, heldMs);
         return;
       }
-      const known = { seen: this.#seen?.positions, answers: this.#answers, undecided: this.#flights.size > 0 };
+      const known = { seen: this.#seen, answers: this.#answers, undecided: this.#flights.size > 0 };
       const { flight, denied, left } = compose(this.#queue, known, nowFs(this.#parts.clock));
       this.#queue = left;
-      for (const operation of denied) this.#deny(operation, this.#seen?.positions ?? EMPTY_BUCKET.positions);
+      for (const operation of denied) this.#deny(operation, this.#seen ?? EMPTY_BUCKET);
       if (flight !== undefined) void this.#fly(flight);
       else if (denied.length === 0) return;
     }
@@ -234,17 +234,19 @@ export class BucketWriter {
       this.#queue = [...operations.filter((operation) => this.#mayTryAgain(operation)), ...this.#queue];
       return;
     }
-    const places = placesOf(operations, state.positions);
+    const places = placesOf(operations, state);
     for (const operation of operations) {
       if (operation.kind === 'post') operation.resolve();
-      else if (denies) this.#deny(operation, state.positions);
+      // Another process may have given tokens back meanwhile: then it is decided anew.
+      else if (denies && admits(judge(operation.demands, state, operation.nowFs ?? 0n))) this.#queue.unshift(operation);
+      else if (denies) this.#deny(operation, state);
       else {
         const place = places.get(operation);
         if (place !== undefined) this.#places.add(place);
         operation.resolve({
           granted: true,
           nowFs: operation.nowFs ?? operation.startFs,
-          positions: state.positions,
+          stored: state,
           overdrawn: operation.overdrawn,
           place,
         });
@@ -252,17 +254,17 @@ export class BucketWriter {
     }
   }
 
-  #deny(operation: AcquireOperation, positions: Positions): void {
+  #deny(operation: AcquireOperation, stored: Stored): void {
     const judgedAtFs = operation.nowFs ?? nowFs(this.#parts.clock);
-    this.#denials.add(operation.demands, positions, judgedAtFs);
+    this.#denials.add(operation.demands, stored, judgedAtFs);
     this.#unreportedDenials += 1;
-    operation.resolve({ granted: false, nowFs: judgedAtFs, positions });
+    operation.resolve({ granted: false, nowFs: judgedAtFs, stored });
   }
 
   /** Whether an operation that lost its race is tried again; a request not for ever, and now and then at a fresh `now`. */
   #mayTryAgain(operation: Operation): boolean {
-    if (operation.kind === 'post') return true;
     operation.attempts += 1;
+    if (operation.kind === 'post') return true;
     const perNow = operation.demands.length + 3;
     if (operation.attempts >= 4 * perNow || performance.now() >= operation.untilMs) {
       operation.reject(new Contended(bucketPk(this.#key), operation.attempts));

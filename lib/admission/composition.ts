@@ -1,9 +1,9 @@
 /** What of a bucket's queue goes out in the next write: all that fits together, in the order in which it came. */
 import { type Batch, batchWrites, emptyBatch, sameLimits, startBehind, withAcquire, withDifferences } from '../core/batch.js';
 import type { LimitWrite } from '../core/branch.js';
-import type { Positions } from '../core/bucket.js';
 import { rescaleWrites } from '../core/decision.js';
 import { settlementWrites } from '../core/settlement.js';
+import type { Stored } from '../core/standing.js';
 import type { AcquireOperation, Operation } from './operation.js';
 
 /** One write, and the operations that it decides. */
@@ -27,7 +27,7 @@ export interface Composition {
 /** What the writer knows of its bucket. */
 export interface Knowledge {
   /** Where it stood at the last answer; undefined before the first. */
-  readonly seen: Positions | undefined;
+  readonly seen: Stored | undefined;
   /** How many answers have come. */
   readonly answers: number;
   /** Writes are under way whose answers may change where it stands. */
@@ -68,16 +68,16 @@ function behind(batch: Batch, operation: Operation, atFs: bigint): Batch | undef
     operation.startFs = startBehind(batch, demands, nowFs > earliestFs ? nowFs : earliestFs);
     if (operation.startFs > nowFs + maxWaitFs) return undefined;
   }
-  const next = withAcquire(batch, demands, operation.startFs);
+  const next = withAcquire(batch, demands, operation.startFs, nowFs);
   operation.overdrawn = next?.overdrawn ?? [];
   return next;
 }
 
 /** All settlements in the queue, as one write. */
-function settlements(queue: readonly Operation[], seen: Positions | undefined): Composition {
+function settlements(queue: readonly Operation[], seen: Stored | undefined): Composition {
   const posts = queue.filter((operation) => operation.kind === 'post');
   const limits = settlementWrites(
-    posts.map(({ settlement }) => settlement),
+    posts.map(({ settlement, attempts }) => ({ ...settlement, answered: attempts > 0 })),
     seen,
   );
   const requests = posts.reduce((sum, post) => sum + post.requests, 0);
@@ -109,10 +109,15 @@ function denials(queue: readonly Operation[], first: AcquireOperation, { seen, a
   return { flight, denied, left };
 }
 
-function question(operation: AcquireOperation, seen: Positions | undefined, atFs: bigint): Flight {
+function question(operation: AcquireOperation, seen: Stored | undefined, atFs: bigint): Flight {
   operation.nowFs ??= atFs;
   operation.startFs = operation.nowFs;
-  const batch = withAcquire(emptyBatch(operation.demands, undefined, atFs), operation.demands, operation.startFs);
+  const batch = withAcquire(
+    emptyBatch(operation.demands, undefined, atFs),
+    operation.demands,
+    operation.startFs,
+    operation.nowFs,
+  );
   if (batch === undefined) throw new RangeError('a cost is above its capacity');
   operation.overdrawn = batch.overdrawn;
   return { operations: [operation], limits: batchWrites(batch, seen, operation.nowFs), requests: 1, denies: false };

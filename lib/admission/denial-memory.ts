@@ -1,7 +1,7 @@
 import { type Clock, nowFs } from '../clock.js';
-import type { Positions } from '../core/bucket.js';
 import { admits, type Demand, judge, longestWaitFs, rescaleWrites } from '../core/decision.js';
 import { FS_PER_MS } from '../core/limit.js';
+import type { Stored } from '../core/standing.js';
 import type { Decision } from './operation.js';
 
 /** How long a denial answers for requests that it denies as well, without a call. */
@@ -15,7 +15,7 @@ const STRAINED_FS = 1_000n * FS_PER_MS;
  */
 export class DenialMemory {
   readonly #clock: Clock;
-  #denial: { readonly positions: Positions; readonly untilFs: bigint } | undefined;
+  #denial: { readonly stored: Stored; readonly untilFs: bigint } | undefined;
   #strainedUntilFs = 0n;
 
   constructor(clock: Clock) {
@@ -23,9 +23,9 @@ export class DenialMemory {
   }
 
   /** Remembers that these demands, judged at `atFs`, did not fit. */
-  add(demands: readonly Demand[], positions: Positions, atFs: bigint): void {
-    const waitFs = longestWaitFs(judge(demands, positions, atFs));
-    this.#denial = { positions, untilFs: atFs + (waitFs < REMEMBERED_FS ? waitFs : REMEMBERED_FS) };
+  add(demands: readonly Demand[], stored: Stored, atFs: bigint): void {
+    const waitFs = longestWaitFs(judge(demands, stored, atFs));
+    this.#denial = { stored, untilFs: atFs + (waitFs < REMEMBERED_FS ? waitFs : REMEMBERED_FS) };
     this.#strainedUntilFs = atFs + STRAINED_FS;
   }
 
@@ -38,13 +38,13 @@ export class DenialMemory {
   answer(demands: readonly Demand[]): Decision | undefined {
     if (this.#denial === undefined) return undefined;
     const at = nowFs(this.#clock);
-    const { positions, untilFs } = this.#denial;
+    const { stored, untilFs } = this.#denial;
     if (at >= untilFs) {
       this.#denial = undefined;
       return undefined;
     }
-    if (rescaleWrites(demands, positions, at) !== undefined || admits(judge(demands, positions, at))) return undefined;
-    return { granted: false, nowFs: at, positions };
+    if (rescaleWrites(demands, stored, at) !== undefined || admits(judge(demands, stored, at))) return undefined;
+    return { granted: false, nowFs: at, stored };
   }
 
   /** Whether the bucket denied a moment ago. */

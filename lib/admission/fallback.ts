@@ -35,11 +35,15 @@ function sharedDemand({ limit, cost, within = limit.capacity }: Demand, share: n
 
 /** A limit at a share of its rate and capacity, at least one token. */
 function sharedLimit(limit: Limit, share: number): Limit {
+  const capacity = Math.max(1, Math.floor(limit.capacity * share));
+  const { name, counts, mode = 'enforce' } = limit;
+  if (limit.kind === 'quota') return limits.quota(name, capacity, { per: limit.per, timeZone: limit.timeZone, counts, mode });
+  if (limit.kind === 'session') return limits.window(name, capacity, { everyMs: limit.everyMs, counts, mode });
   return limits.custom({
-    name: limit.name,
-    counts: limit.counts,
-    mode: limit.mode ?? 'enforce',
-    capacity: Math.max(1, Math.floor(limit.capacity * share)),
+    name,
+    counts,
+    mode,
+    capacity,
     refillAmount: limit.refillAmount,
     refillPeriodMs: Math.min(LONGEST_PERIOD_MS, Math.ceil(limit.refillPeriodMs / share)),
   });

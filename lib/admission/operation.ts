@@ -1,6 +1,6 @@
-import type { Positions } from '../core/bucket.js';
 import type { Demand } from '../core/decision.js';
 import type { Settlement } from '../core/settlement.js';
+import type { Stored } from '../core/standing.js';
 import type { Place } from './places.js';
 
 /** A bucket's answer: at which instant it was decided, and where its limits stood then (after the charge, when granted). */
@@ -11,7 +11,7 @@ export interface Decision {
   readonly overdrawn?: readonly string[] | undefined;
   /** Its place in the queue, when it was granted for later than now. */
   readonly place?: Place | undefined;
-  readonly positions: Positions;
+  readonly stored: Stored;
 }
 
 /** What waits for a write of its bucket. */
@@ -48,6 +48,8 @@ export interface PostOperation extends Waiting {
   /** Added to the count of admitted requests. */
   readonly requests: number;
   readonly resolve: () => void;
+  /** Writes of it that failed on their conditions. */
+  attempts: number;
 }
 
 export type Operation = AcquireOperation | PostOperation;

@@ -1,11 +1,18 @@
 import type { LimitWrite } from '../core/branch.js';
-import { fillFs, type Positions } from '../core/bucket.js';
+import { fillFs } from '../core/bucket.js';
 import { type Demand, equalDemands } from '../core/decision.js';
 import { rateOf } from '../core/limit.js';
+import type { Stored } from '../core/standing.js';
 import type { Operation } from './operation.js';
 
-/** Where a reservation stands in each limit: full-at before it and after it, by limit name. */
-type Ends = ReadonlyMap<string, { readonly beforeFs: bigint; readonly afterFs: bigint; readonly windowFs: bigint }>;
+/** Where a reservation stands in a token bucket: full-at before it and after it. */
+interface Stretch {
+  readonly beforeFs: bigint;
+  readonly afterFs: bigint;
+  readonly windowFs: bigint;
+}
+
+type Ends = ReadonlyMap<string, Stretch>;
 
 /**
  * The reservation of one waiter: when it starts, and which stretch of each limit's time is its own. It moves forward when a waiter of this
@@ -23,12 +30,13 @@ export class Place {
     this.demands = demands;
     this.#movable = movable;
     this.#startFs = startFs;
-    this.#ends = new Map(
-      demands.map(({ limit, cost }) => {
-        const afterFs = behindFs.get(limit.name) ?? startFs;
-        return [limit.name, { beforeFs: afterFs - fillFs(limit, cost), afterFs, windowFs: rateOf(limit).windowFs }];
-      }),
-    );
+    const ends = new Map<string, Stretch>();
+    for (const { limit, cost } of demands) {
+      if (limit.kind !== 'bucket') continue;
+      const afterFs = behindFs.get(limit.name) ?? startFs;
+      ends.set(limit.name, { beforeFs: afterFs - fillFs(limit, cost), afterFs, windowFs: rateOf(limit).windowFs });
+    }
+    this.#ends = ends;
   }
 
   get startFs(): bigint {
@@ -69,19 +77,21 @@ export class Place {
 }
 
 /** The places of a batch's operations that start later than now, when the batch has left the bucket at `after`. */
-export function placesOf(operations: readonly Operation[], after: Positions): ReadonlyMap<Operation, Place> {
+export function placesOf(operations: readonly Operation[], { positions }: Stored): ReadonlyMap<Operation, Place> {
   const places = new Map<Operation, Place>();
   if (operations.every((operation) => operation.kind === 'post' || operation.startFs === operation.nowFs)) return places;
-  const behindFs = new Map([...after].map(([name, { fullAtFs }]) => [name, fullAtFs]));
+  const behindFs = new Map([...positions].map(([name, { fullAtFs }]) => [name, fullAtFs]));
   const before = (name: string, fs: bigint) => behindFs.set(name, (behindFs.get(name) ?? 0n) - fs);
   for (const operation of operations.toReversed()) {
     if (operation.kind === 'acquire') {
       const { demands, startFs, nowFs, movable } = operation;
       const charged = demands.filter(({ limit }) => !operation.overdrawn.includes(limit.name));
       if (startFs !== nowFs) places.set(operation, new Place(charged, startFs, behindFs, movable));
-      for (const { limit, cost } of charged) before(limit.name, fillFs(limit, cost));
+      for (const { limit, cost } of charged) if (limit.kind === 'bucket') before(limit.name, fillFs(limit, cost));
     } else {
-      for (const { charge, tokens } of operation.settlement.differences) before(charge.name, BigInt(tokens) * charge.tokenFs);
+      for (const { charge, tokens } of operation.settlement.differences) {
+        if (charge.kind === 'bucket' && !charge.overdrawn) before(charge.name, BigInt(tokens) * charge.tokenFs);
+      }
     }
   }
   return places;

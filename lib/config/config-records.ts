@@ -94,11 +94,16 @@ export function storedLimitsOf(item: Item | undefined): StoredLimits | undefined
 }
 
 export function entityItem(namespace: string, record: EntityRecord): Item {
-  return { ...metaKey(namespace, record.entity), ...record };
+  const { metadata, ...rest } = record;
+  // As text: any JSON comes back as it went in.
+  return { ...metaKey(namespace, record.entity), ...rest, ...(metadata !== undefined && { metadata: JSON.stringify(metadata) }) };
 }
 
 export function entityOf(item: Item | undefined): EntityRecord | undefined {
   if (item === undefined) return undefined;
-  const { pk: _pk, sk: _sk, ...record } = item;
-  return record as unknown as EntityRecord;
+  const { pk: _pk, sk: _sk, metadata, ...record } = item;
+  return {
+    ...record,
+    ...(typeof metadata === 'string' && { metadata: JSON.parse(metadata) as unknown }),
+  } as unknown as EntityRecord;
 }

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { EntityExists, InvalidArgument } from '../errors.js';
 import { checkFields, checkName } from '../names.js';
 import { childSk, entityPk } from '../store/schema.js';
@@ -28,7 +29,7 @@ export async function createEntity(store: Store, namespace: string, entity: NewE
     throw new InvalidArgument({ field: 'cascade', value: cascade, expected: 'true or false' });
   if (name !== undefined && typeof name !== 'string')
     throw new InvalidArgument({ field: 'name', value: name, expected: 'a string' });
-  if (metadata !== undefined) checkFields(metadata, Object.keys(metadata ?? {}), 'metadata');
+  if (metadata !== undefined) checkJson(metadata, 'metadata');
   const ancestors = parent === undefined ? [] : await lineage(store, namespace, entity.entity, parent);
   const record: EntityRecord = {
     entity: entity.entity,
@@ -55,6 +56,24 @@ export async function createEntity(store: Store, namespace: string, entity: NewE
 export async function getEntity(store: Store, namespace: string, entity: string): Promise<EntityRecord | undefined> {
   const [item] = await store.getItems([metaKey(namespace, entity)]);
   return entityOf(item);
+}
+
+/** Checks that a value comes back from JSON as it went in: what it would lose is not lost silently. */
+function checkJson(value: unknown, field: string): void {
+  checkFields(value, Object.keys(Object(value)), field);
+  let copy: unknown;
+  try {
+    copy = JSON.parse(JSON.stringify(value));
+  } catch {
+    copy = undefined;
+  }
+  if (!isDeepStrictEqual(copy, value)) {
+    throw new InvalidArgument({
+      field,
+      value,
+      expected: 'plain JSON: objects, arrays, strings, finite numbers, true, false and null',
+    });
+  }
 }
 
 async function lineage(store: Store, namespace: string, entity: string, parent: string): Promise<readonly string[]> {

@@ -22,7 +22,7 @@ export class ItemCache<T> {
   readonly #deadlineMs: number;
   readonly #parse: (item: Item | undefined) => T;
   readonly #entries = new BoundedMap<string, Entry<T>>(ITEMS_REMEMBERED);
-  readonly #inFlight = new Map<string, Promise<readonly T[]>>();
+  readonly #inFlight = new Map<string, Promise<ReadonlyMap<string, T>>>();
 
   constructor(parts: {
     readonly store: Store;
@@ -40,47 +40,51 @@ export class ItemCache<T> {
 
   /** The values of these keys, in their order, with one call for all that are not cached. Simultaneous calls for the same keys share it. */
   async get(keys: readonly ItemKey[]): Promise<readonly T[]> {
-    const fresh = this.#cached(keys);
-    if (fresh !== undefined) return fresh;
-    const flight = keys.map(itemId).join('\n');
+    const now = nowMs(this.#clock);
+    const entries = keys.map((key) => this.#entries.get(itemId(key)));
+    const isFresh = (entry: Entry<T> | undefined): entry is Entry<T> => entry !== undefined && now - entry.readAtMs < this.#ttlMs;
+    const missing = keys.filter((_, index) => !isFresh(entries[index]));
+    const ageing = keys.filter((_, index) => {
+      const entry = entries[index];
+      return isFresh(entry) && now - entry.readAtMs >= this.#ttlMs / 2 && !entry.refreshing;
+    });
+    if (ageing.length > 0) this.#refresh(ageing);
+    const fetched = missing.length === 0 ? new Map<string, T>() : await this.#shared(missing, entries);
+    return keys.flatMap((key, index) => {
+      const id = itemId(key);
+      const value = fetched.has(id) ? fetched.get(id) : entries[index]?.value;
+      return [value as T];
+    });
+  }
+
+  /** Fetches what is missing, once for all who ask for the same now. `known`: what serves while the store gives no answer, if it is complete. */
+  async #shared(missing: readonly ItemKey[], known: readonly (Entry<T> | undefined)[]): Promise<ReadonlyMap<string, T>> {
+    const flight = missing.map(itemId).join('\n');
     let pending = this.#inFlight.get(flight);
     if (pending === undefined) {
-      pending = this.#fetch(keys).finally(() => this.#inFlight.delete(flight));
+      pending = this.#fetch(missing).finally(() => this.#inFlight.delete(flight));
       this.#inFlight.set(flight, pending);
     }
     try {
       return await pending;
     } catch (error) {
-      const entries = keys.map((key) => this.#entries.get(itemId(key)));
-      if (!(error instanceof StoreFailure) || entries.includes(undefined)) throw error;
-      return entries.flatMap((entry) => (entry === undefined ? [] : [entry.value]));
+      if (!(error instanceof StoreFailure) || known.includes(undefined)) throw error;
+      return new Map();
     }
   }
 
-  /** The values of these keys if all are young enough; starts a refresh of those past half their life. */
-  #cached(keys: readonly ItemKey[]): readonly T[] | undefined {
-    if (this.#ttlMs === 0) return undefined;
-    const now = nowMs(this.#clock);
-    const values: T[] = [];
-    const ageing: ItemKey[] = [];
-    for (const key of keys) {
-      const entry = this.#entries.get(itemId(key));
-      if (entry === undefined || now - entry.readAtMs >= this.#ttlMs) return undefined;
-      if (now - entry.readAtMs >= this.#ttlMs / 2 && !entry.refreshing) ageing.push(key);
-      values.push(entry.value);
-    }
-    if (ageing.length > 0) this.#refresh(ageing);
-    return values;
-  }
-
-  async #fetch(keys: readonly ItemKey[]): Promise<readonly T[]> {
-    const items = await this.#store.getItems(keys, { signal: AbortSignal.timeout(this.#deadlineMs) });
+  async #fetch(keys: readonly ItemKey[]): Promise<ReadonlyMap<string, T>> {
+    // As old as the question: the answer may have been true only then.
     const readAtMs = nowMs(this.#clock);
-    return keys.map((key, index) => {
-      const value = this.#parse(items[index]);
-      if (this.#ttlMs > 0) this.#entries.set(itemId(key), { value, readAtMs, refreshing: false });
-      return value;
-    });
+    const items = await this.#store.getItems(keys, { signal: AbortSignal.timeout(this.#deadlineMs) });
+    const values = new Map<string, T>();
+    for (const [index, key] of keys.entries()) {
+      const [id, value] = [itemId(key), this.#parse(items[index])];
+      values.set(id, value);
+      const newer = (this.#entries.get(id)?.readAtMs ?? 0) > readAtMs;
+      if (this.#ttlMs > 0 && !newer) this.#entries.set(id, { value, readAtMs, refreshing: false });
+    }
+    return values;
   }
 
   #refresh(keys: readonly ItemKey[]): void {

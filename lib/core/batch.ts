@@ -1,23 +1,47 @@
 /**
  * Several operations on one bucket as one: their steps composed limit by limit, in the order in which they came. A batch is one conditional
- * write, and decides as the operations would one after the other (see core/step.ts).
+ * write, and decides as the operations would one after the other (see core/step.ts, and core/quota.ts for windows).
  */
 import { type Branch, type LimitWrite, predict } from './branch.js';
-import { fillFs, fullAtUnder, type Position, type Positions } from './bucket.js';
+import { fillFs, fullAtUnder, type Position } from './bucket.js';
 import type { Demand } from './decision.js';
-import { type Limit, rateOf } from './limit.js';
+import { type Limit, rateOf, type TokenBucketLimit, type WindowedLimit } from './limit.js';
+import {
+  NOTHING_USED,
+  predictUse,
+  refusesUse,
+  thenAdjustUse,
+  thenUse,
+  type WindowStep,
+  type WindowUse,
+  windowSpanFs,
+} from './quota.js';
 import { type Difference, scaledFs } from './settlement.js';
+import { type Stored, sameRule } from './standing.js';
 import { IDENTITY, moved, refuses, type Step, thenAcquire, thenAdjust } from './step.js';
 
-/** One limit's part of a batch. */
-interface Part {
-  readonly limit: Limit;
-  /** Where the limit stands as far as is known, under its present window; undefined: full, or unknown. */
+/** A token bucket's part of a batch. */
+interface BucketPart {
+  readonly limit: TokenBucketLimit;
+  /** Where it stands as far as is known, under its present window; undefined: full, or unknown. */
   readonly fullAtFs: bigint | undefined;
   readonly step: Step;
   /** Tokens added to the limit's running total, net of refunds. */
   readonly consumed: bigint;
 }
+
+/** A quota's or session's part. */
+interface WindowPart {
+  readonly limit: WindowedLimit;
+  /** What is used as far as is known; undefined: nothing, or unknown. */
+  readonly use: WindowUse | undefined;
+  readonly step: WindowStep;
+  readonly consumed: bigint;
+}
+
+type Part = BucketPart | WindowPart;
+
+const isBucket = (part: Part): part is BucketPart => part.limit.kind === 'bucket';
 
 export interface Batch {
   readonly parts: readonly Part[];
@@ -29,62 +53,66 @@ export interface Batch {
   readonly overdrawn: readonly string[];
 }
 
-/** A batch of nothing yet, for a bucket with these limits that was last seen at `positions`. */
-export function emptyBatch(demands: readonly Demand[], positions: Positions | undefined, nowFs: bigint): Batch {
-  const parts = demands.map(({ limit }) => {
-    return { limit, fullAtFs: fullAtUnder(limit, positions?.get(limit.name), nowFs), step: IDENTITY, consumed: 0n };
+/** A batch of nothing yet, for a bucket with these limits of which `stored` was seen last. */
+export function emptyBatch(demands: readonly Demand[], stored: Stored | undefined, nowFs: bigint): Batch {
+  const parts = demands.map(({ limit }): Part => {
+    if (limit.kind !== 'bucket') return { limit, use: stored?.uses.get(limit.name), step: NOTHING_USED, consumed: 0n };
+    return { limit, fullAtFs: fullAtUnder(limit, stored?.positions.get(limit.name), nowFs), step: IDENTITY, consumed: 0n };
   });
   return { parts, requests: 0, acquires: 0, overdrawn: [] };
 }
 
 /** Whether a request is decided by the very limits of the batch, in their order. */
 export function sameLimits(batch: Batch, demands: readonly Demand[]): boolean {
-  return (
-    batch.parts.length === demands.length &&
-    batch.parts.every(({ limit }, index) => {
-      const other = demands[index]?.limit;
-      return (
-        limit === other ||
-        (other !== undefined && limit.name === other.name && limit.mode === other.mode && sameRate(limit, other))
-      );
-    })
-  );
-}
-
-function sameRate(a: Limit, b: Limit): boolean {
-  const [one, other] = [rateOf(a), rateOf(b)];
-  return one.tokenFs === other.tokenFs && one.windowFs === other.windowFs;
+  if (batch.parts.length !== demands.length) return false;
+  return batch.parts.every(({ limit }, index) => {
+    const other: Limit | undefined = demands[index]?.limit;
+    return other !== undefined && sameRule(limit, other);
+  });
 }
 
 /**
- * The batch followed by an acquire that starts at `startFs`: now, or, for a place in the queue, later. Every limit is judged as if it were that
- * instant. Undefined when it could not be admitted behind the batch: not even on a full bucket, or not where the bucket is known to stand.
+ * The batch followed by an acquire made at `nowFs` that starts at `startFs`: now, or, for a place in the queue, later. Token buckets are judged as
+ * if it were that instant; windows cannot be reserved, and are judged now. Undefined when it could not be admitted behind the batch: not even on a
+ * full bucket, or not where the bucket is known to stand.
  */
-export function withAcquire(batch: Batch, demands: readonly Demand[], startFs: bigint): Batch | undefined {
+export function withAcquire(batch: Batch, demands: readonly Demand[], startFs: bigint, nowFs: bigint): Batch | undefined {
   const parts: Part[] = [];
   const overdrawn: string[] = [];
-  for (const [index, { limit, fullAtFs, step, consumed }] of batch.parts.entries()) {
-    const { cost = 0, within = limit.capacity } = demands[index] ?? {};
-    const next = thenAcquire(step, startFs, fillFs(limit, cost), fillFs(limit, within));
-    const fits = next !== undefined && !refuses(next, fullAtFs);
-    if (!fits && limit.mode !== 'observe') return undefined;
-    if (!fits) overdrawn.push(limit.name);
-    parts.push({ limit, fullAtFs, step: fits ? next : step, consumed: consumed + BigInt(cost) });
+  for (const [index, part] of batch.parts.entries()) {
+    const { cost = 0, within } = demands[index] ?? {};
+    const next = isBucket(part) ? charged(part, cost, within, startFs) : used(part, cost, within, nowFs);
+    if (next === undefined && part.limit.mode !== 'observe') return undefined;
+    if (next === undefined) overdrawn.push(part.limit.name);
+    parts.push({ ...(next ?? part), consumed: part.consumed + BigInt(cost) });
   }
   return { parts, requests: batch.requests + 1, acquires: batch.acquires + 1, overdrawn };
 }
 
+function charged(part: BucketPart, cost: number, within: number | undefined, startFs: bigint): BucketPart | undefined {
+  const { limit, fullAtFs } = part;
+  const step = thenAcquire(part.step, startFs, fillFs(limit, cost), fillFs(limit, within ?? limit.capacity));
+  return step === undefined || refuses(step, fullAtFs) ? undefined : { ...part, step };
+}
+
+function used(part: WindowPart, cost: number, within: number | undefined, nowFs: bigint): WindowPart | undefined {
+  const step = thenUse(part.step, part.limit, nowFs, cost, within);
+  return step === undefined || refusesUse(step, part.use) ? undefined : { ...part, step };
+}
+
 /**
- * The earliest instant from `nowFs` on at which all demands fit behind the batch, where the bucket is known to stand:
+ * The earliest instant from `nowFs` on at which the token buckets have room for all demands behind the batch, where they are known to stand:
  *
  *     now ------ start ------------------- z' ----> time
  *                  | <---- window ----> |       z' + fill = start + window
  */
 export function startBehind(batch: Batch, demands: readonly Demand[], nowFs: bigint): bigint {
   let startFs = nowFs;
-  for (const [index, { limit, fullAtFs, step }] of batch.parts.entries()) {
+  for (const [index, part] of batch.parts.entries()) {
+    if (!isBucket(part) || part.limit.mode === 'observe') continue;
+    const { limit, fullAtFs, step } = part;
     const behindFs = moved(step, fullAtFs);
-    if (behindFs === undefined || limit.mode === 'observe') continue;
+    if (behindFs === undefined) continue;
     const { cost = 0, within = limit.capacity } = demands[index] ?? {};
     const fitsFs = behindFs + fillFs(limit, cost) - fillFs(limit, within);
     if (fitsFs > startFs) startFs = fitsFs;
@@ -92,35 +120,54 @@ export function startBehind(batch: Batch, demands: readonly Demand[], nowFs: big
   return startFs;
 }
 
-/** The batch followed by a settlement. Undefined when it concerns a limit that the batch does not write. */
+/** The batch followed by a settlement. Undefined when it concerns a limit, or a window, that the batch does not write. */
 export function withDifferences(batch: Batch, differences: readonly Difference[], requests: number): Batch | undefined {
   let { parts } = batch;
-  for (const { charge, tokens } of differences) {
-    const at = parts.findIndex(({ limit }) => limit.name === charge.name);
+  for (const difference of differences) {
+    const at = parts.findIndex(({ limit }) => limit.name === difference.charge.name);
     const part = parts[at];
-    if (part === undefined) return undefined;
-    const step = charge.overdrawn ? part.step : thenAdjust(part.step, scaledFs(charge, tokens, rateOf(part.limit).windowFs));
-    parts = parts.with(at, { ...part, step, consumed: part.consumed + BigInt(tokens) });
+    const next = part && adjusted(part, difference);
+    if (next === undefined) return undefined;
+    parts = parts.with(at, { ...next, consumed: next.consumed + BigInt(difference.tokens) });
   }
   return { ...batch, parts, requests: batch.requests + requests };
 }
 
-/** The batch's write, each limit in the branch that the positions seen last predict. `seen` undefined: nothing is known of the bucket. */
-export function batchWrites({ parts }: Batch, seen: Positions | undefined, nowFs: bigint): readonly LimitWrite[] {
-  return parts.map(({ limit, step, consumed }) => ({
-    name: limit.name,
-    windowFs: rateOf(limit).windowFs,
-    branch:
-      step.floorFs === undefined
-        ? adjusted(step.addFs, limit, seen?.get(limit.name), nowFs)
-        : predict(step, limit, seen?.get(limit.name), nowFs),
-    consumed,
-  }));
+function adjusted(part: Part, { charge, tokens }: Difference): Part | undefined {
+  if (charge.overdrawn) return part;
+  if (isBucket(part)) {
+    if (charge.kind !== 'bucket') return undefined;
+    return { ...part, step: thenAdjust(part.step, scaledFs(charge, tokens, rateOf(part.limit).windowFs)) };
+  }
+  if (charge.kind !== 'window') return undefined;
+  // A later window is stored: nothing is left to settle of the lease's.
+  if (part.use !== undefined && part.use.windowStartFs > charge.windowStartFs) return part;
+  const step = thenAdjustUse(part.step, charge.windowStartFs, BigInt(tokens));
+  return step === undefined || refusesUse(step, part.use) ? undefined : { ...part, step };
 }
 
+const UNMOVED = { kind: 'unmoved' } as const;
+
 /** The branch of an observed limit that no acquire of the batch charges: what is settled of it moves it, and nothing refuses that. */
-function adjusted(addFs: bigint, limit: Limit, seen: Position | undefined, nowFs: bigint): Branch {
-  if (addFs === 0n) return { kind: 'unmoved' };
+function settled(addFs: bigint, limit: TokenBucketLimit, seen: Position | undefined, nowFs: bigint): Branch {
+  if (addFs === 0n) return UNMOVED;
   if (seen === undefined || seen.windowFs === rateOf(limit).windowFs) return { kind: 'shift', addFs, ifAbsentFs: nowFs };
   return { kind: 'replace', fullAtFs: (fullAtUnder(limit, seen, nowFs) ?? nowFs) + addFs, seen };
+}
+
+/** The batch's write, each limit in the branch that what was seen last predicts. `seen` undefined: nothing is known of the bucket. */
+export function batchWrites({ parts }: Batch, seen: Stored | undefined, nowFs: bigint): readonly LimitWrite[] {
+  return parts.map((part): LimitWrite => {
+    const { name } = part.limit;
+    if (isBucket(part)) {
+      const { limit, step, consumed } = part;
+      const position = seen?.positions.get(name);
+      const branch =
+        step.floorFs === undefined ? settled(step.addFs, limit, position, nowFs) : predict(step, limit, position, nowFs);
+      return { name, windowFs: rateOf(limit).windowFs, branch, consumed };
+    }
+    const { limit, step, consumed } = part;
+    const branch = step === NOTHING_USED ? UNMOVED : predictUse(step, seen?.uses.get(name));
+    return { name, windowFs: windowSpanFs(limit, nowFs), branch, consumed };
+  });
 }

@@ -9,7 +9,8 @@
  */
 import type { Position } from './bucket.js';
 import { fullAtUnder } from './bucket.js';
-import { type Limit, rateOf } from './limit.js';
+import { rateOf, type TokenBucketLimit } from './limit.js';
+import type { WindowBranch } from './quota.js';
 import { refuses, type Step } from './step.js';
 
 /** z' = z + add, if min <= z <= max and the stored window is this one. */
@@ -48,11 +49,19 @@ export interface Unmoved {
 
 export type Branch = Busy | Idle | Replace | Shift | Unmoved;
 
-/** One limit's part of a write. `windowFs` is the window that the branch was computed under, and is stored beside z. */
+/** A position's branch, as opposed to one of a window's use. */
+export function movesPosition(branch: Branch | WindowBranch): branch is Busy | Idle | Replace | Shift {
+  return branch.kind === 'busy' || branch.kind === 'idle' || branch.kind === 'replace' || branch.kind === 'shift';
+}
+
+/**
+ * One limit's part of a write. `windowFs`: of a token bucket the window that the branch was computed under, which is stored beside z; of a quota
+ * or session how long its window lasts.
+ */
 export interface LimitWrite {
   readonly name: string;
   readonly windowFs: bigint;
-  readonly branch: Branch;
+  readonly branch: Branch | WindowBranch;
   /** Tokens added to the limit's running total, net of refunds. */
   readonly consumed: bigint;
 }
@@ -61,7 +70,7 @@ export interface LimitWrite {
  * The branch that the last seen position predicts for a step that acquires. `seen` undefined: nothing is known, or no z is stored;
  * both start with `idle`, which is the single write of a bucket's first request.
  */
-export function predict(step: Step, limit: Limit, seen: Position | undefined, nowFs: bigint): Branch {
+export function predict(step: Step, limit: TokenBucketLimit, seen: Position | undefined, nowFs: bigint): Branch {
   const { addFs, floorFs, ceilingFs } = step;
   if (floorFs === undefined || ceilingFs === undefined) throw new TypeError('a predicted step holds at least one acquire');
   const minFs = floorFs - addFs;
@@ -75,9 +84,8 @@ export function predict(step: Step, limit: Limit, seen: Position | undefined, no
   return { kind: 'idle', fullAtFs: floorFs, belowFs: minFs <= ceilingFs ? minFs : ceilingFs + 1n };
 }
 
-/** The position a branch leaves, or undefined where its condition fails: for a store that evaluates conditions itself. `unmoved` has none. */
-export function evaluated(write: LimitWrite, stored: Position | undefined): Position | undefined {
-  const { branch, windowFs } = write;
+/** The position a branch leaves, or undefined where its condition fails: for a store that evaluates conditions itself. */
+export function evaluated(branch: Branch, windowFs: bigint, stored: Position | undefined): Position | undefined {
   const sameWindow = stored?.windowFs === windowFs;
   switch (branch.kind) {
     case 'busy':

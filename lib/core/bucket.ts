@@ -7,7 +7,7 @@
  *
  * Refill is implicit: time passes, nothing is written. Instants and spans are femtoseconds in bigint.
  */
-import { type Limit, rateOf } from './limit.js';
+import { rateOf, type TokenBucketLimit } from './limit.js';
 
 /** One limit of a bucket as it is stored: its full-at instant, and the window under which that was written. */
 export interface Position {
@@ -15,18 +15,15 @@ export interface Position {
   readonly windowFs: bigint;
 }
 
-/** A bucket's positions by limit name. An absent limit is full. */
-export type Positions = ReadonlyMap<string, Position>;
-
 const later = (a: bigint, b: bigint): bigint => (a > b ? a : b);
 
 /** The span that `tokens` fill. Linear, so bursts, merges and settlements add up exactly. */
-export function fillFs(limit: Limit, tokens: number): bigint {
+export function fillFs(limit: TokenBucketLimit, tokens: number): bigint {
   return BigInt(tokens) * rateOf(limit).tokenFs;
 }
 
 /** Whole tokens there now, rounded down; negative: debt. */
-export function level(limit: Limit, fullAtFs: bigint, nowFs: bigint): number {
+export function level(limit: TokenBucketLimit, fullAtFs: bigint, nowFs: bigint): number {
   const { tokenFs } = rateOf(limit);
   const usedFs = later(fullAtFs, nowFs) - nowFs;
   return limit.capacity - Number((usedFs + tokenFs - 1n) / tokenFs);
@@ -36,7 +33,7 @@ export function level(limit: Limit, fullAtFs: bigint, nowFs: bigint): number {
  * How long until `cost` tokens may be taken; 0n when they may be now. `within`: how much of the capacity may then be in use, the cost at least
  * (the caller refuses a larger one).
  */
-export function waitFs(limit: Limit, fullAtFs: bigint, nowFs: bigint, cost: number, within = limit.capacity): bigint {
+export function waitFs(limit: TokenBucketLimit, fullAtFs: bigint, nowFs: bigint, cost: number, within = limit.capacity): bigint {
   return later(0n, later(fullAtFs, nowFs) + fillFs(limit, cost) - nowFs - fillFs(limit, within));
 }
 
@@ -44,7 +41,7 @@ export function waitFs(limit: Limit, fullAtFs: bigint, nowFs: bigint, cost: numb
  * The full-at instant of a stored position under the limit's present window: the share in use stays the share in use.
  * Rounded up, so that a change of limits never gives tokens away. A full bucket is full under any limit.
  */
-export function fullAtUnder(limit: Limit, position: Position | undefined, nowFs: bigint): bigint | undefined {
+export function fullAtUnder(limit: TokenBucketLimit, position: Position | undefined, nowFs: bigint): bigint | undefined {
   if (position === undefined) return undefined;
   const { windowFs } = rateOf(limit);
   if (position.windowFs === windowFs || position.fullAtFs <= nowFs) return position.fullAtFs;

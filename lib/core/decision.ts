@@ -1,8 +1,9 @@
 /** What a bucket answers to a request, given where its limits stand: one verdict a limit, all decided together. */
 
 import type { Branch, LimitWrite } from './branch.js';
-import { fullAtUnder, level, type Positions, waitFs } from './bucket.js';
+import { fullAtUnder } from './bucket.js';
 import { type Limit, rateOf } from './limit.js';
+import { limitWaitFs, type Standing, type Stored, standingOf } from './standing.js';
 
 /** What a request asks of one limit: `cost` tokens, 0 for a limit of its bucket that it does not consume. */
 export interface Demand {
@@ -24,29 +25,21 @@ export function equalDemands(a: readonly Demand[], b: readonly Demand[]): boolea
 }
 
 /** How one limit stands towards one demand. */
-export interface Verdict {
+export interface Verdict extends Standing {
   readonly limit: Limit;
   readonly cost: number;
-  /** Whole tokens there, rounded down; negative: debt. */
-  readonly available: number;
   /** 0n: this limit admits the cost now; an observed one always does. */
   readonly waitFs: bigint;
-  /** When the bucket will be full again; not after now: it is full. */
-  readonly fullAtFs: bigint;
 }
 
 /** The verdict of every limit, in the order of the demands, at one instant. */
-export function judge(demands: readonly Demand[], positions: Positions, nowFs: bigint): readonly Verdict[] {
-  return demands.map(({ limit, cost, within }) => {
-    const fullAtFs = fullAtUnder(limit, positions.get(limit.name), nowFs) ?? nowFs;
-    return {
-      limit,
-      cost,
-      available: level(limit, fullAtFs, nowFs),
-      waitFs: limit.mode === 'observe' ? 0n : waitFs(limit, fullAtFs, nowFs, cost, within),
-      fullAtFs,
-    };
-  });
+export function judge(demands: readonly Demand[], stored: Stored, nowFs: bigint): readonly Verdict[] {
+  return demands.map(({ limit, cost, within }) => ({
+    limit,
+    cost,
+    ...standingOf(limit, stored, nowFs),
+    waitFs: limitWaitFs(limit, stored, nowFs, cost, within),
+  }));
 }
 
 /** Whether every limit admits its cost now. */
@@ -67,10 +60,11 @@ export function longestWaitFs(verdicts: readonly Verdict[]): bigint {
  */
 export function rescaleWrites(
   demands: readonly Demand[],
-  positions: Positions,
+  { positions }: Stored,
   nowFs: bigint,
 ): readonly LimitWrite[] | undefined {
   const writes = demands.flatMap(({ limit }) => {
+    if (limit.kind !== 'bucket') return [];
     const seen = positions.get(limit.name);
     const { windowFs } = rateOf(limit);
     if (seen === undefined || seen.windowFs === windowFs) return [];

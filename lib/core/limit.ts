@@ -1,4 +1,6 @@
 import { InvalidArgument } from '../errors.js';
+import { checkTimeZone } from './calendar.js';
+import type { Quota, Session } from './quota.js';
 
 /** What one unit of a limit stands for, so that a gateway knows what to consume and what to settle. */
 export type Counts = 'requests' | 'tokens' | 'inputTokens' | 'outputTokens' | 'microUsd' | 'inFlight' | 'custom';
@@ -20,7 +22,21 @@ export interface TokenBucketLimit {
   readonly mode?: 'observe';
 }
 
-export type Limit = TokenBucketLimit;
+/** At most `capacity` in each day or month of a time zone: a hard budget, there again at midnight or on the first. */
+export interface QuotaLimit extends Quota {
+  readonly name: string;
+  readonly counts: Counts;
+  readonly mode?: 'observe';
+}
+
+/** At most `capacity` within `everyMs` of the first admitted use; anew with the first use after that. */
+export interface SessionLimit extends Session {
+  readonly name: string;
+  readonly counts: Counts;
+  readonly mode?: 'observe';
+}
+
+export type Limit = TokenBucketLimit | QuotaLimit | SessionLimit;
 
 export interface BucketOptions {
   /** Capacity of the bucket, where it differs from the amount. @default the amount */
@@ -32,6 +48,24 @@ export interface BucketOptions {
 }
 
 export type Mode = 'enforce' | 'observe';
+
+interface CountOptions {
+  /** @default inferred from the name */
+  readonly counts?: Counts;
+  /** @default 'enforce' */
+  readonly mode?: Mode;
+}
+
+export interface QuotaOptions extends CountOptions {
+  readonly per: 'day' | 'month';
+  /** An IANA name, such as Europe/Paris. @default 'UTC' */
+  readonly timeZone?: string;
+}
+
+export interface WindowOptions extends CountOptions {
+  /** How long a window lasts from its first use, 1 to 3,660 days in milliseconds. */
+  readonly everyMs: number;
+}
 
 export interface CustomBucket {
   readonly name: string;
@@ -53,7 +87,7 @@ const MAX_WINDOW_FS = BigInt(MAX_WINDOW_DAYS) * BigInt(MS_PER_DAY) * FS_PER_MS;
 
 const per =
   (periodMs: number) =>
-  (name: string, amount: number, options: BucketOptions = {}): Limit => {
+  (name: string, amount: number, options: BucketOptions = {}): TokenBucketLimit => {
     const { burst, counts, mode } = knownFields(options, ['burst', 'counts', 'mode'], 'options');
     const capacity = burst === undefined ? amount : burst;
     return defined({ name, capacity, refillAmount: amount, refillPeriodMs: periodMs, counts, mode }, 'limit', {
@@ -70,13 +104,21 @@ export const Limit = {
   perHour: per(3_600_000),
   perDay: per(MS_PER_DAY),
   /** Any capacity with any refill: `capacity` at once, `refillAmount` every `refillPeriodMs`. */
-  custom(bucket: CustomBucket): Limit {
+  custom(bucket: CustomBucket): TokenBucketLimit {
     return defined(
       knownFields(bucket, ['name', 'capacity', 'refillAmount', 'refillPeriodMs', 'counts', 'mode'], 'limit'),
       'limit',
     );
   },
+  /** `amount` a day or month of a time zone, all of it at once if need be: `Limit.quota('usd', 5_000_000, { per: 'month' })`. */
+  quota: (name: string, amount: number, options: QuotaOptions): QuotaLimit => quota(name, amount, options, 'limit', 'amount'),
+  /** `amount` within `everyMs` of the first use: `Limit.window('messages', 50, { everyMs: 18_000_000 })`. */
+  window: (name: string, amount: number, options: WindowOptions): SessionLimit =>
+    session(name, amount, options, 'limit', 'amount'),
 } as const;
+
+/** A limit of so many tokens a window, whenever the window starts. */
+export type WindowedLimit = QuotaLimit | SessionLimit;
 
 /** Femtoseconds of one token, and of a full bucket. Rounded up per token, so that capacities are exact and rates never exceeded. */
 export interface Rate {
@@ -85,10 +127,11 @@ export interface Rate {
 }
 
 /** Every limit made here, with its rate: membership is the proof that its fields were checked. The values are frozen. */
-const rates = new WeakMap<Limit, Rate>();
+const rates = new WeakMap<TokenBucketLimit, Rate>();
+const windowed = new WeakSet<WindowedLimit>();
 
 /** The rate of a limit made by `Limit` or `parseLimit`. */
-export function rateOf(limit: Limit): Rate {
+export function rateOf(limit: TokenBucketLimit): Rate {
   const rate = rates.get(limit);
   if (rate === undefined) throw new InvalidArgument({ field: 'limit', value: limit, expected: 'a value made by Limit' });
   return rate;
@@ -99,14 +142,17 @@ export function parseLimit(value: unknown, field: string): Limit {
   if (typeof value !== 'object' || value === null) {
     throw new InvalidArgument({ field, value, expected: 'a limit made by Limit.perMinute and its kind' });
   }
-  if (rates.has(value as Limit)) return value as Limit;
+  if (rates.has(value as TokenBucketLimit) || windowed.has(value as WindowedLimit)) return value as Limit;
+  const { kind: stored, name, capacity, ...options } = value as Record<string, unknown>;
+  if (stored === 'quota') return quota(name, capacity, options, field);
+  if (stored === 'session') return session(name, capacity, options, field);
   const { kind, ...fields } = knownFields(
     value as Record<string, unknown>,
     ['kind', 'name', 'capacity', 'refillAmount', 'refillPeriodMs', 'counts', 'mode'],
     field,
   );
   if (kind !== undefined && kind !== 'bucket')
-    throw new InvalidArgument({ field: `${field}.kind`, value: kind, expected: "'bucket'" });
+    throw new InvalidArgument({ field: `${field}.kind`, value: kind, expected: "'bucket', 'quota' or 'session'" });
   return defined(fields as unknown as CustomBucket, field);
 }
 
@@ -125,19 +171,13 @@ export function inferCounts(name: string): Counts {
   return 'custom';
 }
 
-function defined(bucket: LooseBucket, at: string, as: Partial<Record<keyof CustomBucket, string>> = {}): Limit {
+function defined(bucket: LooseBucket, at: string, as: Partial<Record<keyof CustomBucket, string>> = {}): TokenBucketLimit {
   const name = (field: keyof CustomBucket) => `${at}.${as[field] ?? field}`;
   limitName(bucket.name, name('name'));
   integerIn(bucket.capacity, 1, Number.MAX_SAFE_INTEGER, name('capacity'));
   integerIn(bucket.refillPeriodMs, 1, MAX_PERIOD_MS, name('refillPeriodMs'));
   const fastest = Math.min(Number.MAX_SAFE_INTEGER, MAX_AMOUNT_PER_MS * bucket.refillPeriodMs);
   integerIn(bucket.refillAmount, 1, fastest, name('refillAmount'));
-  if (bucket.counts !== undefined && !COUNTS.includes(bucket.counts)) {
-    throw new InvalidArgument({ field: name('counts'), value: bucket.counts, expected: `one of ${COUNTS.join(', ')}` });
-  }
-  if (bucket.mode !== undefined && !MODES.includes(bucket.mode)) {
-    throw new InvalidArgument({ field: name('mode'), value: bucket.mode, expected: `one of ${MODES.join(', ')}` });
-  }
   const amount = BigInt(bucket.refillAmount);
   const tokenFs = (BigInt(bucket.refillPeriodMs) * FS_PER_MS + amount - 1n) / amount;
   const windowFs = BigInt(bucket.capacity) * tokenFs;
@@ -149,17 +189,65 @@ function defined(bucket: LooseBucket, at: string, as: Partial<Record<keyof Custo
       expected: `at most ${most}, so that it refills within ${MAX_WINDOW_DAYS} days`,
     });
   }
-  const limit: Limit = Object.freeze({
+  const limit: TokenBucketLimit = Object.freeze({
     kind: 'bucket',
     name: bucket.name,
     capacity: bucket.capacity,
     refillAmount: bucket.refillAmount,
     refillPeriodMs: bucket.refillPeriodMs,
-    counts: bucket.counts ?? inferCounts(bucket.name),
-    ...(bucket.mode === 'observe' && { mode: bucket.mode }),
+    ...counted(bucket.name, bucket.counts, bucket.mode, at),
   });
   rates.set(limit, { tokenFs, windowFs });
   return limit;
+}
+
+function quota(name: unknown, amount: unknown, options: unknown, at: string, as = 'capacity'): QuotaLimit {
+  const { per: span, timeZone = 'UTC', counts, mode } = knownFields(Object(options) as Partial<QuotaOptions>, QUOTA_FIELDS, at);
+  limitName(name, `${at}.name`);
+  integerIn(amount, 1, Number.MAX_SAFE_INTEGER, `${at}.${as}`);
+  if (span !== 'day' && span !== 'month')
+    throw new InvalidArgument({ field: `${at}.per`, value: span, expected: "'day' or 'month'" });
+  checkTimeZone(timeZone, `${at}.timeZone`);
+  const limit: QuotaLimit = Object.freeze({
+    kind: 'quota',
+    name,
+    capacity: amount,
+    per: span,
+    timeZone,
+    ...counted(name, counts, mode, at),
+  });
+  windowed.add(limit);
+  return limit;
+}
+
+function session(name: unknown, amount: unknown, options: unknown, at: string, as = 'capacity'): SessionLimit {
+  const { everyMs, counts, mode } = knownFields(Object(options) as Partial<WindowOptions>, WINDOW_FIELDS, at);
+  limitName(name, `${at}.name`);
+  integerIn(amount, 1, Number.MAX_SAFE_INTEGER, `${at}.${as}`);
+  integerIn(everyMs, 1, MAX_PERIOD_MS, `${at}.everyMs`);
+  const limit: SessionLimit = Object.freeze({
+    kind: 'session',
+    name,
+    capacity: amount,
+    everyMs,
+    ...counted(name, counts, mode, at),
+  });
+  windowed.add(limit);
+  return limit;
+}
+
+const QUOTA_FIELDS = ['per', 'timeZone', 'counts', 'mode'];
+const WINDOW_FIELDS = ['everyMs', 'counts', 'mode'];
+
+/** What a limit counts, and whether it is observed. */
+function counted(name: string, counts: Counts | undefined, mode: Mode | undefined, at: string): Pick<Limit, 'counts' | 'mode'> {
+  if (counts !== undefined && !COUNTS.includes(counts)) {
+    throw new InvalidArgument({ field: `${at}.counts`, value: counts, expected: `one of ${COUNTS.join(', ')}` });
+  }
+  if (mode !== undefined && !MODES.includes(mode)) {
+    throw new InvalidArgument({ field: `${at}.mode`, value: mode, expected: `one of ${MODES.join(', ')}` });
+  }
+  return { counts: counts ?? inferCounts(name), ...(mode === 'observe' && { mode }) };
 }
 
 type LooseBucket = Omit<CustomBucket, 'counts' | 'mode'> & {

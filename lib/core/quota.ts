@@ -168,10 +168,11 @@ export function thenUse(
   const windows = startedIn(start, overBeforeFs, latestFs) ? narrowed(step, overBeforeFs, latestFs) : undefined;
   if (windows === undefined) return undefined;
   return {
-    ...windows,
     add: step.add + tokens,
     floor: step.floor + tokens,
     ceiling: least(step.ceiling, mostUsed - tokens - step.add),
+    fromFs: windows.fromFs,
+    toFs: windows.toFs,
     start: { ...start, used: start.used + tokens },
   };
 }
@@ -186,10 +187,11 @@ export function thenAdjustUse(step: WindowStep, leaseWindowFs: bigint, tokens: b
   if (windows === undefined) return undefined;
   const { start } = step;
   return {
-    ...step,
-    ...windows,
     add: step.add + tokens,
     floor: larger(0n, step.floor + tokens),
+    ceiling: step.ceiling,
+    fromFs: windows.fromFs,
+    toFs: windows.toFs,
     start: start?.windowStartFs === leaseWindowFs ? { ...start, used: larger(0n, start.used + tokens) } : start,
   };
 }

@@ -1,20 +1,34 @@
 /** What a lease's settlement writes: a difference added to z, commutative, without a read, never refused. */
 
-import type { LimitWrite, Shift } from './branch.js';
-import type { Positions } from './bucket.js';
+import type { LimitWrite } from './branch.js';
+import type { Position } from './bucket.js';
 import type { Counts } from './limit.js';
+import { NOTHING_USED, predictUse, thenAdjustUse, type WindowStep, type WindowUse, windowEnded } from './quota.js';
+import type { Stored } from './standing.js';
 
-/** One limit as it was when its lease was granted. Its own rate counts until the lease ends, whatever is configured meanwhile. */
-export interface Charge {
+interface ChargeOfAny {
   readonly name: string;
   readonly counts: Counts;
   /** Tokens charged now: the estimate at first, then what was settled last. */
   readonly tokens: number;
-  readonly tokenFs: bigint;
-  readonly windowFs: bigint;
   /** An observed limit that would have denied: neither the charge nor what is settled of it moves the bucket. @default false */
   readonly overdrawn?: boolean | undefined;
 }
+
+/** A token bucket as it was when its lease was granted. Its own rate counts until the lease ends, whatever is configured meanwhile. */
+export interface BucketCharge extends ChargeOfAny {
+  readonly kind: 'bucket';
+  readonly tokenFs: bigint;
+  readonly windowFs: bigint;
+}
+
+/** A quota or session: it is settled only in the window it was charged in. */
+export interface WindowCharge extends ChargeOfAny {
+  readonly kind: 'window';
+  readonly windowStartFs: bigint;
+}
+
+export type Charge = BucketCharge | WindowCharge;
 
 /** A change of one charge, in tokens; negative: a refund. */
 export interface Difference {
@@ -26,52 +40,84 @@ export interface Difference {
 export interface Settlement {
   readonly differences: readonly Difference[];
   readonly acquiredAtFs: bigint;
+  /** What was seen of the bucket is an answer to this settlement: a window that is not there is over. @default false: it may be stale */
+  readonly answered?: boolean | undefined;
 }
 
 /**
- * The writes that post settlements together. `positions`, what was seen of the bucket last, tell the window that is stored by now: each
- * difference is scaled to it, so that the share of the bucket stays the share of the bucket. A wrong guess of the window fails and tells it.
+ * The writes that post settlements together. `seen`, what was seen of the bucket last, tells the windows that are stored by now: a difference of a
+ * token bucket is scaled to its window, so that the share of the bucket stays the share of the bucket; one of a quota's window that is over only
+ * counts. A wrong guess of a window fails and tells it.
  */
-export function settlementWrites(settlements: readonly Settlement[], positions: Positions | undefined): readonly LimitWrite[] {
-  const writes = new Map<string, LimitWrite & { readonly branch: Shift }>();
-  const unmoved: LimitWrite[] = [];
-  for (const { differences, acquiredAtFs } of settlements) {
+export function settlementWrites(settlements: readonly Settlement[], seen: Stored | undefined): readonly LimitWrite[] {
+  const writes = new Map<string, LimitWrite>();
+  for (const { differences, acquiredAtFs, answered = false } of settlements) {
     for (const { charge, tokens } of differences) {
       const { name } = charge;
       const before = writes.get(name);
-      const windowFs = before?.windowFs ?? positions?.get(name)?.windowFs ?? charge.windowFs;
-      if (charge.overdrawn) {
-        unmoved.push({ name, windowFs, branch: { kind: 'unmoved' }, consumed: BigInt(tokens) });
-        continue;
-      }
-      const baseFs = acquiredAtFs + scaledFs(charge, charge.tokens, windowFs);
+      const { windowFs, branch } = charge.overdrawn
+        ? { windowFs: 0n, branch: UNMOVED }
+        : charge.kind === 'bucket'
+          ? shifted(charge, tokens, acquiredAtFs, before, seen?.positions.get(name))
+          : settledUse(charge, tokens, before, seen?.uses.get(name), answered);
+      const moves = branch.kind !== 'unmoved' || before === undefined;
       writes.set(name, {
         name,
-        windowFs,
-        branch: {
-          kind: 'shift',
-          addFs: (before?.branch.addFs ?? 0n) + scaledFs(charge, tokens, windowFs),
-          ifAbsentFs: before !== undefined && before.branch.ifAbsentFs > baseFs ? before.branch.ifAbsentFs : baseFs,
-        },
+        windowFs: moves ? windowFs : before.windowFs,
+        branch: moves ? branch : before.branch,
         consumed: (before?.consumed ?? 0n) + BigInt(tokens),
       });
     }
   }
-  return merged([...writes.values(), ...unmoved]);
+  return [...writes.values()];
 }
 
-/** One write a limit: what only counts goes with what moves. */
-function merged(writes: readonly LimitWrite[]): readonly LimitWrite[] {
-  const byName = new Map<string, LimitWrite>();
-  for (const write of writes) {
-    const before = byName.get(write.name);
-    byName.set(write.name, before === undefined ? write : { ...before, consumed: before.consumed + write.consumed });
-  }
-  return [...byName.values()];
+const UNMOVED = { kind: 'unmoved' } as const;
+
+function shifted(
+  charge: BucketCharge,
+  tokens: number,
+  acquiredAtFs: bigint,
+  before: LimitWrite | undefined,
+  seen: Position | undefined,
+) {
+  const shift = before?.branch.kind === 'shift' ? before.branch : undefined;
+  const windowFs = (shift && before?.windowFs) ?? seen?.windowFs ?? charge.windowFs;
+  const baseFs = acquiredAtFs + scaledFs(charge, charge.tokens, windowFs);
+  return {
+    windowFs,
+    branch: {
+      kind: 'shift' as const,
+      addFs: (shift?.addFs ?? 0n) + scaledFs(charge, tokens, windowFs),
+      ifAbsentFs: shift !== undefined && shift.ifAbsentFs > baseFs ? shift.ifAbsentFs : baseFs,
+    },
+  };
+}
+
+/** One after the other: the differences of one window, as a step from what was seen. */
+function settledUse(
+  { windowStartFs }: WindowCharge,
+  tokens: number,
+  before: LimitWrite | undefined,
+  seen: WindowUse | undefined,
+  answered: boolean,
+) {
+  const over = { windowFs: 0n, branch: UNMOVED };
+  if (answered ? windowEnded(seen, windowStartFs) : seen !== undefined && seen.windowStartFs > windowStartFs) return over;
+  const first = before === undefined || before.branch.kind === 'unmoved' ? NOTHING_USED : stepOf(before.branch);
+  const step = first && thenAdjustUse(first, windowStartFs, BigInt(tokens));
+  return step === undefined ? over : { windowFs: 0n, branch: predictUse(step, seen) };
+}
+
+/** The step that a settlement's branch came from. */
+function stepOf(branch: LimitWrite['branch']): WindowStep | undefined {
+  if (branch.kind === 'add')
+    return { ...NOTHING_USED, add: branch.add, floor: branch.minUsed + branch.add, fromFs: branch.fromFs, toFs: branch.toFs };
+  return undefined;
 }
 
 /** What tokens of a charge fill under another window than its own. */
-export function scaledFs(charge: Charge, tokens: number, windowFs: bigint): bigint {
+export function scaledFs(charge: BucketCharge, tokens: number, windowFs: bigint): bigint {
   const fs = BigInt(tokens) * charge.tokenFs;
   return windowFs === charge.windowFs ? fs : dividedUp(fs * windowFs, charge.windowFs);
 }

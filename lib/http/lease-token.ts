@@ -1,6 +1,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { Grant } from '../admission/admission.js';
 import type { Counts } from '../core/limit.js';
+import type { Charge } from '../core/settlement.js';
 import { InvalidArgument } from '../errors.js';
 import type { Lease } from '../lease.js';
 import type { LeaseState } from '../limiter.js';
@@ -20,14 +21,11 @@ export const LEASE_LIFETIME_SECONDS = 600;
 /** Above any token that is signed: 16 buckets of 32 limits with the longest names make 131,000 characters. */
 const LONGEST_TOKEN = 262_144;
 
-/** One bucket in a token: resource, entity, shard, acquired at, and its charges: name, what it counts, tokens, token time, window (fs as decimals). */
-type PackedGrant = readonly [
-  string,
-  string,
-  number,
-  string,
-  readonly (readonly [string, Counts, number, string, string, 0 | 1])[],
-];
+/**
+ * One bucket in a token: resource, entity, shard, acquired at, and its charges: name, what it counts, tokens, overdrawn, and then of a token bucket
+ * its token time and window, of a quota or session the start of its window (fs as decimals).
+ */
+type PackedGrant = readonly [string, string, number, string, readonly (readonly [string, Counts, number, 0 | 1, ...string[]])[]];
 
 interface Payload {
   readonly v: 1;
@@ -101,27 +99,23 @@ const packed = ({ key, acquiredAtFs, charges }: Grant): PackedGrant => [
   key.entity,
   key.shard,
   acquiredAtFs.toString(),
-  charges.map(({ name, counts, tokens, tokenFs, windowFs, overdrawn }) => [
-    name,
-    counts,
-    tokens,
-    tokenFs.toString(),
-    windowFs.toString(),
-    overdrawn ? 1 : 0,
-  ]),
+  charges.map((charge) => {
+    const { name, counts, tokens, overdrawn } = charge;
+    const own =
+      charge.kind === 'bucket' ? [charge.tokenFs.toString(), charge.windowFs.toString()] : [charge.windowStartFs.toString()];
+    return [name, counts, tokens, overdrawn ? 1 : 0, ...own];
+  }),
 ];
 
 const unpacked = (namespace: string, [resource, entity, shard, acquiredAtFs, charges]: PackedGrant): Grant => ({
   key: { namespace, resource, entity, shard },
   acquiredAtFs: BigInt(acquiredAtFs),
-  charges: charges.map(([name, counts, tokens, tokenFs, windowFs, overdrawn]) => ({
-    name,
-    counts,
-    tokens,
-    tokenFs: BigInt(tokenFs),
-    windowFs: BigInt(windowFs),
-    ...(overdrawn === 1 && { overdrawn: true }),
-  })),
+  charges: charges.map(([name, counts, tokens, overdrawn, ...own]): Charge => {
+    const charge = { name, counts, tokens, ...(overdrawn === 1 && { overdrawn: true }) };
+    const [first = '0', second] = own;
+    if (second === undefined) return { ...charge, kind: 'window', windowStartFs: BigInt(first) };
+    return { ...charge, kind: 'bucket', tokenFs: BigInt(first), windowFs: BigInt(second) };
+  }),
 });
 
 const refused = (token: unknown, expected: string): InvalidArgument =>

@@ -38,11 +38,10 @@ export async function endOnce(
   const ttl = { seconds: nowSeconds + BUCKET_LIFE_SECONDS, ifAbsent: true };
   const met = new Map<Change, BucketState>();
   const write = (change: Change): Operation => {
-    const limits = settlementWrites(
-      [{ differences: change.differences, acquiredAtFs: change.grant.acquiredAtFs }],
-      met.get(change)?.positions,
-    );
-    return { kind: 'bucket', write: { key: change.grant.key, limits, requests: 0, denials: 0, ttl } };
+    const { grant, differences } = change;
+    const seen = met.get(change);
+    const limits = settlementWrites([{ differences, acquiredAtFs: grant.acquiredAtFs, answered: seen !== undefined }], seen);
+    return { kind: 'bucket', write: { key: grant.key, limits, requests: 0, denials: 0, ttl } };
   };
   const deadline = new Deadline(parts.deadlineMs);
   try {

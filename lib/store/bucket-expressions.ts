@@ -1,7 +1,8 @@
 /** Bucket writes as DynamoDB requests: pure values, built here and sent elsewhere. */
 import type { AttributeValue, Update, UpdateItemCommandInput } from '@aws-sdk/client-dynamodb';
-import type { LimitWrite } from '../core/branch.js';
+import { type LimitWrite, movesPosition } from '../core/branch.js';
 import type { Position } from '../core/bucket.js';
+import type { WindowBranch, WindowUse } from '../core/quota.js';
 import {
   BUCKET_SK,
   type BucketKey,
@@ -15,8 +16,10 @@ import {
   SCHEMA_VERSION,
   SK,
   TTL,
+  USED_PREFIX,
   VERSION,
   WINDOW_PREFIX,
+  WINDOW_START_PREFIX,
 } from './schema.js';
 import type { BucketState, BucketWrite } from './store.js';
 
@@ -78,6 +81,10 @@ function limitClauses(clauses: Clauses, limit: LimitWrite, index: number): void 
   const { names, values, set, conditions } = clauses;
   counter(clauses, `#u${index}`, CONSUMED_PREFIX + limit.name, `:u${index}`, limit.consumed);
   if (limit.branch.kind === 'unmoved') return;
+  if (!movesPosition(limit.branch)) {
+    windowClauses(clauses, limit.name, limit.branch, index);
+    return;
+  }
   const [z, w] = [`#z${index}`, `#w${index}`];
   const value = (name: string, fs: bigint): string => {
     const placeholder = `:${name}${index}`;
@@ -107,6 +114,33 @@ function limitClauses(clauses: Clauses, limit: LimitWrite, index: number): void 
   }
 }
 
+/** A quota's or session's clauses: on the axes of stored window start and use (see core/quota.ts). */
+function windowClauses({ names, values, set, conditions }: Clauses, limit: string, branch: WindowBranch, index: number): void {
+  const [s, q] = [`#s${index}`, `#q${index}`];
+  names[s] = WINDOW_START_PREFIX + limit;
+  names[q] = USED_PREFIX + limit;
+  const value = (name: string, amount: bigint): string => {
+    const placeholder = `:${name}${index}`;
+    values[placeholder] = { N: amount.toString() };
+    return placeholder;
+  };
+  if (branch.kind === 'start') {
+    conditions.push(`(attribute_not_exists(${s}) OR ${s} < ${value('before', branch.beforeFs)})`);
+    set.push(`${s} = ${value('s', branch.windowStartFs)}`, `${q} = ${value('q', branch.used)}`);
+    return;
+  }
+  conditions.push(`${s} >= ${value('from', branch.fromFs)}`);
+  if (branch.toFs !== undefined) conditions.push(`${s} <= ${value('to', branch.toFs)}`);
+  if (branch.kind === 'floor') {
+    conditions.push(`${q} < ${value('below', branch.belowUsed)}`);
+    set.push(`${q} = ${value('q', branch.used)}`);
+    return;
+  }
+  if (branch.minUsed > 0n) conditions.push(`${q} >= ${value('min', branch.minUsed)}`);
+  if (branch.maxUsed !== undefined) conditions.push(`${q} <= ${value('max', branch.maxUsed)}`);
+  if (branch.add !== 0n) set.push(`${q} = ${q} + ${value('a', branch.add)}`);
+}
+
 function counter(clauses: Clauses, name: string, attribute: string, placeholder: string, amount: bigint | number): void {
   if (BigInt(amount) === 0n) return;
   clauses.names[name] = attribute;
@@ -116,11 +150,17 @@ function counter(clauses: Clauses, name: string, attribute: string, placeholder:
 
 const number = (value: bigint | number): AttributeValue => ({ N: value.toString() });
 
-/** A bucket item's positions. Attributes of limits that are no longer configured come along and are ignored by their names. */
+/** A bucket item's limits. Attributes of limits that are no longer configured come along and are ignored by their names. */
 export function bucketState(item: Record<string, AttributeValue>): BucketState {
   const positions = new Map<string, Position>();
+  const uses = new Map<string, WindowUse>();
   for (const [attribute, value] of Object.entries(item)) {
-    if (!attribute.startsWith(FULL_AT_PREFIX) || value.N === undefined) continue;
+    if (value.N === undefined) continue;
+    if (attribute.startsWith(WINDOW_START_PREFIX)) {
+      const name = attribute.slice(WINDOW_START_PREFIX.length);
+      uses.set(name, { windowStartFs: BigInt(value.N), used: BigInt(item[USED_PREFIX + name]?.N ?? 0) });
+    }
+    if (!attribute.startsWith(FULL_AT_PREFIX)) continue;
     const name = attribute.slice(FULL_AT_PREFIX.length);
     const windowFs = item[WINDOW_PREFIX + name]?.N;
     if (windowFs !== undefined) positions.set(name, { fullAtFs: BigInt(value.N), windowFs: BigInt(windowFs) });
@@ -129,6 +169,7 @@ export function bucketState(item: Record<string, AttributeValue>): BucketState {
   const reservedUntil = item[RESERVED_UNTIL]?.N;
   return {
     positions,
+    uses,
     ...(reservedUntil !== undefined && { reservedUntilFs: BigInt(reservedUntil) }),
     ttlSeconds: ttl === undefined ? undefined : Number(ttl),
   };

@@ -38,6 +38,8 @@ export function unwrapped(error: unknown): unknown {
   return error instanceof SingleAttempt ? error.carried : error;
 }
 
+/** A signature made with a wrong clock: the SDK has learned its offset from this very answer, and the next one is right. */
+const CLOCK_SKEWED = new Set(['RequestTimeTooSkewed', 'RequestExpired', 'InvalidSignatureException']);
 const THROTTLED = new Set(['ProvisionedThroughputExceededException', 'ThrottlingException', 'RequestLimitExceeded']);
 
 /** What a failed call means to Headgate: a wrong set-up (`InvalidArgument`) or a `StoreFailure`. */
@@ -60,7 +62,7 @@ export async function failure(
     const serverFault = (cause.$metadata.httpStatusCode ?? 500) >= 500;
     return new StoreFailure(`DynamoDB answered ${cause.name}: ${cause.message}`, {
       ambiguous: serverFault,
-      retryable: throttled || serverFault,
+      retryable: throttled || serverFault || CLOCK_SKEWED.has(cause.name),
       throttled,
       cause,
     });

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import {
   BatchGetItemCommand,
   ConditionalCheckFailedException,
@@ -30,6 +31,7 @@ import {
 } from './store.js';
 
 const UNPROCESSED_ROUNDS = 8;
+const UNPROCESSED_PAUSE_MS = 5;
 
 /** The store over one DynamoDB table: an acquire or a settlement is one UpdateItem (1 WCU), a level one GetItem, a configuration one BatchGetItem. */
 export class DynamoStore implements Store {
@@ -69,6 +71,7 @@ export class DynamoStore implements Store {
     let wanted: KeysAndAttributes[] =
       distinct.length === 0 ? [] : [{ Keys: distinct.map((key) => marshall({ [PK]: key.pk, [SK]: key.sk })) }];
     for (let round = 0; wanted.length > 0; round += 1) {
+      if (round > 0) await setTimeout(UNPROCESSED_PAUSE_MS * 2 ** round, undefined, signal && { signal });
       if (round === UNPROCESSED_ROUNDS) {
         throw new StoreFailure(`DynamoDB left ${wanted[0]?.Keys?.length} keys unprocessed ${round} times`, {
           ambiguous: false,

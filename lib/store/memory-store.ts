@@ -1,5 +1,5 @@
-import { evaluated } from '../core/branch.js';
-import type { Position } from '../core/bucket.js';
+import { evaluated, movesPosition } from '../core/branch.js';
+import { evaluatedUse } from '../core/quota.js';
 import { BUCKET_SK, type BucketKey, bucketPk } from './schema.js';
 import {
   type BucketState,
@@ -95,15 +95,23 @@ export class MemoryStore implements Store {
 
 /** The bucket that a write leaves, or undefined when one of its conditions fails. */
 function after(write: BucketWrite, stored: BucketState | undefined): BucketState | undefined {
-  const positions = new Map<string, Position>(stored?.positions);
+  const positions = new Map(stored?.positions);
+  const uses = new Map(stored?.uses);
   for (const limit of write.limits) {
-    if (limit.branch.kind === 'unmoved') continue;
-    const position = evaluated(limit, stored?.positions.get(limit.name));
-    if (position === undefined) return undefined;
-    positions.set(limit.name, position);
+    const { name, branch, windowFs } = limit;
+    if (branch.kind === 'unmoved') continue;
+    if (movesPosition(branch)) {
+      const position = evaluated(branch, windowFs, stored?.positions.get(name));
+      if (position === undefined) return undefined;
+      positions.set(name, position);
+    } else {
+      const use = evaluatedUse(branch, stored?.uses.get(name));
+      if (use === undefined) return undefined;
+      uses.set(name, use);
+    }
   }
   const ttlSeconds = write.ttl.ifAbsent ? (stored?.ttlSeconds ?? write.ttl.seconds) : write.ttl.seconds;
-  return { positions, reservedUntilFs: write.reservedUntilFs ?? stored?.reservedUntilFs, ttlSeconds };
+  return { positions, uses, reservedUntilFs: write.reservedUntilFs ?? stored?.reservedUntilFs, ttlSeconds };
 }
 
 const itemId = (key: ItemKey): string => `${key.pk}\n${key.sk}`;

@@ -12,6 +12,9 @@ export const TTL = 'ttl';
 export const FULL_AT_PREFIX = 'z_';
 export const WINDOW_PREFIX = 'w_';
 export const CONSUMED_PREFIX = 'u_';
+/** Of a quota or session: when the window of its last use started (fs since the epoch), and what was used in it. */
+export const WINDOW_START_PREFIX = 's_';
+export const USED_PREFIX = 'q_';
 /** Requests admitted, denials reported (bucket and usage items). */
 export const REQUESTS = 'n';
 export const DENIALS = 'd';

@@ -4,7 +4,7 @@
  */
 
 import type { LimitWrite } from '../core/branch.js';
-import type { Position, Positions } from '../core/bucket.js';
+import { NOTHING_STORED, type Stored } from '../core/standing.js';
 import type { BucketKey } from './schema.js';
 
 /** One conditional write of one bucket: all its limits' branches hold, or nothing changes. */
@@ -21,9 +21,8 @@ export interface BucketWrite {
   readonly ttl: { readonly seconds: number; readonly ifAbsent: boolean };
 }
 
-/** A bucket as it is stored. A limit that is not in `positions` is full. */
-export interface BucketState {
-  readonly positions: Positions;
+/** A bucket as it is stored. */
+export interface BucketState extends Stored {
   /** The latest start that a place in the queue was given; what is missing below it is a queue, and not debt. */
   readonly reservedUntilFs?: bigint | undefined;
   /** Epoch seconds. */
@@ -101,4 +100,4 @@ export class StoreFailure extends Error {
   }
 }
 
-export const EMPTY_BUCKET: BucketState = { positions: new Map<string, Position>(), ttlSeconds: undefined };
+export const EMPTY_BUCKET: BucketState = { ...NOTHING_STORED, ttlSeconds: undefined };

@@ -1,6 +1,9 @@
-import { type AttributeValue, type DynamoDBClient, QueryCommand } from '@aws-sdk/client-dynamodb';
+import { type AttributeValue, type DynamoDBClient, QueryCommand, type QueryCommandOutput } from '@aws-sdk/client-dynamodb';
+import { LimiterUnavailable } from '../errors.js';
 import { checkFields, checkName } from '../names.js';
+import { failure } from '../store/dynamo-send.js';
 import { DENIALS, parseUsageSk, REQUESTS, SK, USAGE_CONSUMED_PREFIX, type UsagePeriod } from '../store/schema.js';
+import { StoreFailure } from '../store/store.js';
 import { type UsageRangeQuery, usageRange } from './usage-range.js';
 import { queryUsageRows } from './usage-requests.js';
 
@@ -50,12 +53,23 @@ export async function readUsage(
   const totals = new Map<string, Total>();
   let next: Record<string, AttributeValue> | undefined;
   do {
-    const page = await client.send(new QueryCommand({ ...request, ExclusiveStartKey: next }));
+    const page = await asked(client, tableName, new QueryCommand({ ...request, ExclusiveStartKey: next }));
     for (const item of page.Items ?? []) addShard(totals, item);
     next = page.LastEvaluatedKey;
   } while (next !== undefined);
   const rows = [...totals.values()].map((total) => usageRow(range.by, total));
   return { rows: rows.sort((a, b) => compare(a.start, b.start) || compare(a.resource, b.resource)) };
+}
+
+/** An answer, or an error of the public table. */
+async function asked(client: DynamoDBClient, tableName: string, query: QueryCommand): Promise<QueryCommandOutput> {
+  try {
+    return await client.send(query);
+  } catch (error) {
+    const cause = await failure(error, client, tableName);
+    if (!(cause instanceof StoreFailure)) throw cause;
+    throw new LimiterUnavailable(`Usage could not be read: ${cause.message}`, { cause: cause.cause ?? cause });
+  }
 }
 
 /** The shards of one bucket in one period, summed. */

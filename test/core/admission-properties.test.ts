@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Position } from '../../lib/core/bucket.js';
 import { judge } from '../../lib/core/decision.js';
-import type { Limit } from '../../lib/core/limit.js';
-import { type Decision, decide, demandsOf, type Lease, Writer, waitOf } from './bucket-writers.js';
+import type { TokenBucketLimit } from '../../lib/core/limit.js';
+import { type Decision, decide, demandsOf, type Lease, storedOf, Writer, waitOf } from './bucket-writers.js';
 import { acquiring, anything, costsOf, Play, settling, twelfths, twoLimits, WRITERS } from './programs.js';
 
 const RUNS = { numRuns: 250 };
@@ -30,7 +30,12 @@ function grantsOf(play: Play, program: Parameters<Play['perform']>[0][]): Grant[
 }
 
 /** Limits that granted more, in some window, than capacity + rate x (window + slack). In whole tokens and the limit's own rate. */
-function exceeded(limits: readonly Limit[], grants: readonly Grant[], instant: (grant: Grant) => bigint, slackFs = 0n): string[] {
+function exceeded(
+  limits: readonly TokenBucketLimit[],
+  grants: readonly Grant[],
+  instant: (grant: Grant) => bigint,
+  slackFs = 0n,
+): string[] {
   const instants = grants.map(instant);
   return limits.flatMap(({ name, capacity, refillAmount, refillPeriodMs }, index) =>
     instants.flatMap((fromFs) =>
@@ -128,7 +133,7 @@ describe('several writers with stale views', () => {
 });
 
 const dividedUp = (n: bigint, d: bigint): bigint => n / d + (n > 0n && n % d !== 0n ? 1n : 0n);
-const tokenOf = ({ refillPeriodMs, refillAmount }: Limit): bigint =>
+const tokenOf = ({ refillPeriodMs, refillAmount }: TokenBucketLimit): bigint =>
   dividedUp(BigInt(refillPeriodMs) * FS_PER_MS, BigInt(refillAmount));
 
 /** The decision written as sums: each limit at max(z, now) + fill <= now + window, z rescaled first where the window is another. */
@@ -163,7 +168,7 @@ function settledOneByOne(positions: ReadonlyMap<string, Position>, lease: Lease,
 
 describe('a bucket in any state', () => {
   /** A bucket after any program, and the positions that it had on the way: what some writer may still believe. */
-  const after = (limits: readonly Limit[], program: Parameters<Play['perform']>[0][]) => {
+  const after = (limits: readonly TokenBucketLimit[], program: Parameters<Play['perform']>[0][]) => {
     const play = new Play(() => limits);
     const seen = program.map((event) => {
       play.perform(event);
@@ -196,7 +201,7 @@ describe('a bucket in any state', () => {
       fc.property(twoLimits, settling, fc.nat(), (limits, program, stale) => {
         const { bucket, nowFs, seen } = after(limits, program);
         const writer = new Writer(seen[stale % seen.length]);
-        const levels = judge(demandsOf(limits, []), bucket.positions, nowFs).map(({ available }) => available);
+        const levels = judge(demandsOf(limits, []), storedOf(bucket.positions), nowFs).map(({ available }) => available);
         for (const [index, { capacity }] of limits.entries()) expect(levels[index]).toBeLessThanOrEqual(capacity);
         const inDebt = levels.some((tokens) => tokens < 0);
         expect(

@@ -1,15 +1,21 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { batchWrites, emptyBatch, sameLimits, startBehind, withAcquire, withDifferences } from '../../lib/core/batch.js';
-import { fillFs, fullAtUnder, type Position, type Positions } from '../../lib/core/bucket.js';
-import type { Demand } from '../../lib/core/decision.js';
-import { Limit, rateOf } from '../../lib/core/limit.js';
+import { fillFs, fullAtUnder, type Position } from '../../lib/core/bucket.js';
+import { Limit, rateOf, type TokenBucketLimit } from '../../lib/core/limit.js';
 import type { Charge } from '../../lib/core/settlement.js';
-import { Bucket, demandsOf } from './bucket-writers.js';
+import { NOTHING_STORED } from '../../lib/core/standing.js';
+import { Bucket, type BucketDemand, demandsOf, storedOf } from './bucket-writers.js';
 import { costsOf, START, twelfths, twoLimits } from './programs.js';
 
 const max = (a: bigint, b: bigint): bigint => (a > b ? a : b);
-const chargeOf = (limit: Limit, tokens: number): Charge => ({ name: limit.name, counts: limit.counts, tokens, ...rateOf(limit) });
+const chargeOf = (limit: TokenBucketLimit, tokens: number): Charge => ({
+  kind: 'bucket',
+  name: limit.name,
+  counts: limit.counts,
+  tokens,
+  ...rateOf(limit),
+});
 
 /** An acquire by twelfths of the capacities, or differences in twelfths of them; each a little later than the one before it. */
 const operations = fc.array(
@@ -32,7 +38,7 @@ const standing = fc.tuple(
 );
 
 function positionsOf(
-  limits: readonly Limit[],
+  limits: readonly TokenBucketLimit[],
   at: readonly ({ part: number; scale: bigint } | undefined)[],
 ): Map<string, Position> {
   const positions = new Map<string, Position>();
@@ -46,7 +52,11 @@ function positionsOf(
 }
 
 /** One acquire behind another on full-at instants, undefined being full: the next instants, or undefined where it does not fit. */
-function acquired(demands: readonly Demand[], fullAt: readonly (bigint | undefined)[], nowFs: bigint): bigint[] | undefined {
+function acquired(
+  demands: readonly BucketDemand[],
+  fullAt: readonly (bigint | undefined)[],
+  nowFs: bigint,
+): bigint[] | undefined {
   const next = demands.map(({ limit, cost }, index) => max(fullAt[index] ?? nowFs, nowFs) + fillFs(limit, cost));
   const fits = demands.every(
     ({ limit, within = 0 }, index) => (next[index] ?? 0n) <= nowFs + BigInt(within) * rateOf(limit).tokenFs,
@@ -55,16 +65,16 @@ function acquired(demands: readonly Demand[], fullAt: readonly (bigint | undefin
 }
 
 /** Leases may be of an earlier version of the limits: their differences, and what these are under the present one. */
-const differencesOf = (earlier: readonly Limit[], costs: readonly number[]) =>
+const differencesOf = (earlier: readonly TokenBucketLimit[], costs: readonly number[]) =>
   earlier.map((limit, index) => ({ charge: chargeOf(limit, 0), tokens: costs[index] ?? 0 }));
 
-function scaledUp(cost: number, earlier: Limit | undefined, present: Limit | undefined): bigint {
+function scaledUp(cost: number, earlier: TokenBucketLimit | undefined, present: TokenBucketLimit | undefined): bigint {
   if (earlier === undefined || present === undefined) return 0n;
   const [numerator, denominator] = [fillFs(earlier, cost) * rateOf(present).windowFs, rateOf(earlier).windowFs];
   return numerator / denominator + (numerator > 0n && numerator % denominator !== 0n ? 1n : 0n);
 }
 
-const sharing = (limits: readonly Limit[], costs: readonly number[], twelfth: number): readonly Demand[] =>
+const sharing = (limits: readonly TokenBucketLimit[], costs: readonly number[], twelfth: number): readonly BucketDemand[] =>
   demandsOf(limits, costs).map((demand) => ({
     ...demand,
     within: demand.cost + Math.floor(((demand.limit.capacity - demand.cost) * twelfth) / 12),
@@ -79,7 +89,7 @@ describe('a batch', () => {
         let fullAt = limits.map((limit) => fullAtUnder(limit, positions.get(limit.name), START));
         let nowFs = START;
         let consumed = limits.map(() => 0n);
-        let batch = emptyBatch(demandsOf(limits, []), positions, START);
+        let batch = emptyBatch(demandsOf(limits, []), storedOf(positions), START);
         for (const { kind, twelfths: parts, within, sign, laterBy } of asked) {
           nowFs += fillFs(limits[laterBy.of] ?? limits[0], laterBy.tokens) + BigInt(laterBy.offset);
           const costs = costsOf(limits, parts).map((cost) => (kind === 'settle' ? sign * cost : cost));
@@ -89,7 +99,7 @@ describe('a batch', () => {
               : fullAt.map((z, index) => z && z + scaledUp(costs[index] ?? 0, earlier[index], limits[index]));
           const longer =
             kind === 'acquire'
-              ? withAcquire(batch, sharing(limits, costs, within), nowFs)
+              ? withAcquire(batch, sharing(limits, costs, within), nowFs, nowFs)
               : withDifferences(batch, differencesOf(earlier, costs), 0);
           expect(longer === undefined).toBe(next === undefined);
           counted[next === undefined ? 'left' : 'taken'] += 1;
@@ -102,13 +112,14 @@ describe('a batch', () => {
           limits.map((limit, index) => [limit.name, { fullAtFs: fullAt[index], windowFs: rateOf(limit).windowFs }]),
         );
         const bucket = new Bucket(positions);
-        const writes = batchWrites(batch, positions, START);
+        const writes = batchWrites(batch, storedOf(positions), START);
         expect(bucket.write(writes)).toBe(true);
         expect(bucket.positions).toEqual(wanted);
         expect(writes.map((write) => write.consumed)).toEqual(consumed);
         // A writer who believes otherwise fails, or leaves the same.
         const misled = new Bucket(positions);
-        if (misled.write(batchWrites(batch, positionsOf(limits, believed), START))) expect(misled.positions).toEqual(wanted);
+        if (misled.write(batchWrites(batch, storedOf(positionsOf(limits, believed)), START)))
+          expect(misled.positions).toEqual(wanted);
         counted.written += 1;
       }),
       { numRuns: 400 },
@@ -127,13 +138,13 @@ describe('a batch', () => {
         );
         for (const { twelfths: parts, within } of asked) {
           const demands = sharing(limits, costsOf(limits, parts), within);
-          const longer = withAcquire(batch, demands, START);
+          const longer = withAcquire(batch, demands, START, START);
           if (longer === undefined) continue;
           batch = longer;
           fullAt = fullAt && acquired(demands, fullAt, START);
         }
         if (batch.acquires === 0) return;
-        expect(new Bucket(positions).write(batchWrites(batch, positions, START))).toBe(fullAt !== undefined);
+        expect(new Bucket(positions).write(batchWrites(batch, storedOf(positions), START))).toBe(fullAt !== undefined);
         counted[fullAt === undefined ? 'refused' : 'written'] += 1;
       }),
       { numRuns: 400 },
@@ -144,19 +155,19 @@ describe('a batch', () => {
   it('lets a request start behind it at the stated instant, and not a femtosecond earlier', () => {
     fc.assert(
       fc.property(twoLimits, standing, operations, twelfths, fc.nat(12), (limits, where, asked, cost, share) => {
-        let batch = emptyBatch(demandsOf(limits, []), positionsOf(limits, where), START);
+        let batch = emptyBatch(demandsOf(limits, []), storedOf(positionsOf(limits, where)), START);
         for (const { kind, twelfths: parts, within, sign } of asked) {
           const costs = costsOf(limits, parts).map((tokens) => (kind === 'settle' ? sign * tokens : tokens));
           const longer =
             kind === 'acquire'
-              ? withAcquire(batch, sharing(limits, costs, within), START)
+              ? withAcquire(batch, sharing(limits, costs, within), START, START)
               : withDifferences(batch, differencesOf(limits, costs), 0);
           batch = longer ?? batch;
         }
         const demands = sharing(limits, costsOf(limits, cost), share);
         const startFs = startBehind(batch, demands, START);
-        expect(withAcquire(batch, demands, startFs)).toBeDefined();
-        if (startFs > START) expect(withAcquire(batch, demands, startFs - 1n)).toBeUndefined();
+        expect(withAcquire(batch, demands, startFs, START)).toBeDefined();
+        if (startFs > START) expect(withAcquire(batch, demands, startFs - 1n, START)).toBeUndefined();
       }),
       { numRuns: 250 },
     );
@@ -181,11 +192,10 @@ it.each([
 });
 
 it('counts the acquires in it and the requests that settlements bring, and takes no settlement of a limit that it does not write', () => {
-  const one = withAcquire(empty, demandsOf([rpm, tpm], [1, 50]), START);
+  const one = withAcquire(empty, demandsOf([rpm, tpm], [1, 50]), START, START);
   const two = one && withDifferences(one, [{ charge: chargeOf(tpm, 50), tokens: -20 }], 3);
   expect([two?.acquires, two?.requests]).toEqual([1, 4]);
-  const seen: Positions = new Map();
-  expect(two && batchWrites(two, seen, START).map(({ name, consumed }) => ({ name, consumed }))).toEqual([
+  expect(two && batchWrites(two, NOTHING_STORED, START).map(({ name, consumed }) => ({ name, consumed }))).toEqual([
     { name: 'rpm', consumed: 1n },
     { name: 'tpm', consumed: 30n },
   ]);

@@ -1,12 +1,11 @@
 import { expect, it } from 'vitest';
-import { type Branch, evaluated, type LimitWrite, predict } from '../../lib/core/branch.js';
+import { type Branch, evaluated, predict } from '../../lib/core/branch.js';
 import type { Position } from '../../lib/core/bucket.js';
 import { Limit } from '../../lib/core/limit.js';
 import { IDENTITY, type Step, thenAcquire, thenAdjust } from '../../lib/core/step.js';
 
 const WINDOW = 400n;
 const OTHER = 300n;
-const write = (branch: Branch): LimitWrite => ({ name: 'n', windowFs: WINDOW, branch, consumed: 0n });
 const at = (fullAtFs: bigint, windowFs = WINDOW): Position => ({ fullAtFs, windowFs });
 
 const busy: Branch = { kind: 'busy', addFs: 5n, minFs: 10n, maxFs: 20n };
@@ -33,7 +32,7 @@ it.each([
   { when: 'shift meets no z', branch: shift, stored: undefined, left: at(93n) },
   { when: 'shift meets another window', branch: shift, stored: at(3n, OTHER), left: undefined },
 ])('leaves the right position when $when', ({ branch, stored, left }) => {
-  expect(evaluated(write(branch), stored)).toEqual(left);
+  expect(evaluated(branch, WINDOW, stored)).toEqual(left);
 });
 
 /** 4 tokens of 100 fs. */
@@ -69,7 +68,7 @@ it.each([
   { when: 'the change leaves just too little', windowFs: 200n, fullAtFs: 1_151n },
 ])('a request that a drained bucket refuses is not admitted by the write that changes its limit, when $when', (row) => {
   const seen = at(row.fullAtFs, row.windowFs);
-  expect(evaluated(write(predict(acquire(IDENTITY, 1_000n, 100n), limit, seen, 1_000n)), seen)).toBeUndefined();
+  expect(evaluated(predict(acquire(IDENTITY, 1_000n, 100n), limit, seen, 1_000n), WINDOW, seen)).toBeUndefined();
 });
 
 it('a changed limit takes the share in use along, for every share, cost, adjustment and old window', () => {
@@ -87,11 +86,11 @@ it('a changed limit takes the share in use along, for every share, cost, adjustm
           const startFs = fromFs < nowFs ? nowFs : fromFs;
           const wanted = startFs + fillFs > nowFs + WINDOW ? undefined : startFs + fillFs + thenFs;
           const branch = predict(thenAdjust(acquire(IDENTITY, nowFs, fillFs), thenFs), limit, seen, nowFs);
-          const left = evaluated(write(branch), seen);
+          const left = evaluated(branch, WINDOW, seen);
           counted[wanted === undefined ? 'refused' : 'admitted'] += 1;
           if (left?.fullAtFs !== wanted)
             differences.push(`${windowFs} ${aheadFs} ${fillFs} ${thenFs}: ${left?.fullAtFs}, not ${wanted}`);
-          if (evaluated(write(branch), at(nowFs + aheadFs + 1n, windowFs)) !== undefined) differences.push('met another z');
+          if (evaluated(branch, WINDOW, at(nowFs + aheadFs + 1n, windowFs)) !== undefined) differences.push('met another z');
         }
       }
     }

@@ -1,9 +1,8 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import type { Positions } from '../../lib/core/bucket.js';
 import { judge } from '../../lib/core/decision.js';
-import { type Limit, rateOf } from '../../lib/core/limit.js';
-import { Bucket, type Decision, decide, demandsOf, Lease, Writer } from './bucket-writers.js';
+import { rateOf, type TokenBucketLimit } from '../../lib/core/limit.js';
+import { Bucket, type Decision, decide, demandsOf, Lease, type Positions, storedOf, Writer } from './bucket-writers.js';
 import { costsOf, START, twelfths, twoLimits } from './programs.js';
 
 const RUNS = { numRuns: 250 };
@@ -26,7 +25,7 @@ type Step = typeof steps extends fc.Arbitrary<readonly (infer One)[]> ? One : ne
 const ahead = (least: number, most: number) =>
   fc.tuple(...[0, 1].map(() => fc.tuple(fc.integer({ min: least, max: most }), fc.integer({ min: -1, max: 1 }))));
 
-function standingAt(limits: readonly Limit[], parts: readonly (readonly number[])[]): Positions {
+function standingAt(limits: readonly TokenBucketLimit[], parts: readonly (readonly number[])[]): Positions {
   return new Map(
     limits.map((limit, index) => {
       const { windowFs } = rateOf(limit);
@@ -36,14 +35,14 @@ function standingAt(limits: readonly Limit[], parts: readonly (readonly number[]
   );
 }
 
-function passed(limits: readonly Limit[], { of, tokens, offset }: Step): bigint {
+function passed(limits: readonly TokenBucketLimit[], { of, tokens, offset }: Step): bigint {
   const limit = limits[of];
   const spanFs = limit === undefined ? 0n : rateOf(limit).tokenFs * BigInt(tokens) + BigInt(offset);
   return spanFs > 0n ? spanFs : 0n;
 }
 
-const standing = (limits: readonly Limit[], { positions }: Bucket, nowFs: bigint) =>
-  judge(demandsOf(limits, [1, 1]), positions, nowFs).map(({ available, waitFs }) => ({ available, waitFs }));
+const standing = (limits: readonly TokenBucketLimit[], { positions }: Bucket, nowFs: bigint) =>
+  judge(demandsOf(limits, [1, 1]), storedOf(positions), nowFs).map(({ available, waitFs }) => ({ available, waitFs }));
 
 const refund = (bucket: Bucket, decision: Decision): void => new Lease(decision).settle(bucket, []);
 

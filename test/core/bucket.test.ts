@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { fillFs, fullAtUnder, level, waitFs } from '../../lib/core/bucket.js';
-import { Limit, rateOf } from '../../lib/core/limit.js';
+import { Limit, rateOf, type TokenBucketLimit } from '../../lib/core/limit.js';
 
 const MS = 1_000_000_000_000n;
 const NOW = 1_800_000_000_000n * MS;
@@ -81,7 +81,13 @@ describe('wait', () => {
     },
     { when: 'the burst is drained', limit: burst15, fullAtMs: 90_000, cost: 1, waitMs: 6_000 },
     { when: 'five a second are drained', limit: Limit.perSecond('rps', 5), fullAtMs: 1_000, cost: 1, waitMs: 200 },
-    { when: '3,600 an hour are drained', limit: Limit.perHour('rph', 3_600), fullAtMs: 3_600_000, cost: 10, waitMs: 10_000 },
+    {
+      when: '3,600 an hour are drained',
+      limit: Limit.perHour('rph', 3_600),
+      fullAtMs: 3_600_000,
+      cost: 10,
+      waitMs: 10_000,
+    },
     { when: '24 a day are drained', limit: Limit.perDay('rpd', 24), fullAtMs: 86_400_000, cost: 1, waitMs: 3_600_000 },
     { when: 'ten a minute of 1,000 are drained', limit: slow, fullAtMs: 6_000_000, cost: 100, waitMs: 600_000 },
   ])('is $waitMs ms when $when', ({ limit, fullAtMs, cost, waitMs }) => {
@@ -106,7 +112,7 @@ describe('wait', () => {
 });
 
 /** How many lots a bucket grants at one instant, from full. */
-function grantedLots(limit: Limit, lot: number): number {
+function grantedLots(limit: TokenBucketLimit, lot: number): number {
   let lots = 0;
   for (let fullAtFs = NOW; waitFs(limit, fullAtFs, NOW, lot) === 0n; fullAtFs += fillFs(limit, lot)) lots += 1;
   return lots;

@@ -26,8 +26,16 @@ it.each([
   { when: 'perHour', limit: Limit.perHour('tph', 3_600), fields: ['tph', 3_600, 3_600, 3_600_000, 'tokens'] },
   { when: 'perDay', limit: Limit.perDay('usd', 24), fields: ['usd', 24, 24, 86_400_000, 'microUsd'] },
   { when: 'a burst', limit: Limit.perMinute('rpm', 10, { burst: 15 }), fields: ['rpm', 15, 10, 60_000, 'requests'] },
-  { when: 'a smaller burst', limit: Limit.perMinute('rpm', 10, { burst: 1 }), fields: ['rpm', 1, 10, 60_000, 'requests'] },
-  { when: 'counts given', limit: Limit.perMinute('rpm', 10, { counts: 'tokens' }), fields: ['rpm', 10, 10, 60_000, 'tokens'] },
+  {
+    when: 'a smaller burst',
+    limit: Limit.perMinute('rpm', 10, { burst: 1 }),
+    fields: ['rpm', 1, 10, 60_000, 'requests'],
+  },
+  {
+    when: 'counts given',
+    limit: Limit.perMinute('rpm', 10, { counts: 'tokens' }),
+    fields: ['rpm', 10, 10, 60_000, 'tokens'],
+  },
   {
     when: 'custom',
     limit: Limit.custom({ name: 'c', capacity: 1_000, refillAmount: 10, refillPeriodMs: 7 }),
@@ -190,7 +198,7 @@ describe('parseLimit', () => {
     const limit = parseLimit(JSON.parse(JSON.stringify(record)), 'limits[0]');
     expect(limit).toEqual(Limit.perMinute('rpm', 10, { burst: 15 }));
     expect(Object.isFrozen(limit)).toBe(true);
-    expect(rateOf(limit)).toEqual({ tokenFs: 6_000_000_000_000_000n, windowFs: 90_000_000_000_000_000n });
+    expect(rateOf(limit as TokenBucketLimit)).toEqual({ tokenFs: 6_000_000_000_000_000n, windowFs: 90_000_000_000_000_000n });
   });
 
   it('infers counts and kind where a record has neither', () => {
@@ -200,7 +208,18 @@ describe('parseLimit', () => {
   it.each([
     { value: null, field: 'limits[2]', expected: 'a limit made by Limit.perMinute and its kind', got: 'null' },
     { value: 'rpm', field: 'limits[2]', expected: 'a limit made by Limit.perMinute and its kind', got: '"rpm"' },
-    { value: { ...record, kind: 'quota' }, field: 'limits[2].kind', expected: "'bucket'", got: '"quota"' },
+    {
+      value: { ...record, kind: 'window' },
+      field: 'limits[2].kind',
+      expected: "'bucket', 'quota' or 'session'",
+      got: '"window"',
+    },
+    {
+      value: { ...record, kind: 'quota' },
+      field: 'limits[2].refillAmount',
+      expected: /^left out: the known fields are per, timeZone, counts, mode/,
+      got: '10',
+    },
     {
       value: { ...record, name: 'a b' },
       field: 'limits[2].name',

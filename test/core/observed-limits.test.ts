@@ -5,7 +5,7 @@ import { fillFs, fullAtUnder, type Position } from '../../lib/core/bucket.js';
 import { admits, judge } from '../../lib/core/decision.js';
 import { Limit, rateOf } from '../../lib/core/limit.js';
 import type { Charge } from '../../lib/core/settlement.js';
-import { Bucket, demandsOf } from './bucket-writers.js';
+import { Bucket, demandsOf, storedOf } from './bucket-writers.js';
 import { START } from './programs.js';
 
 const rpm = Limit.perMinute('rpm', 100);
@@ -18,17 +18,17 @@ const used = (tokens: number, scale = 1n): Position => ({
   fullAtFs: START + BigInt(tokens) * tokenFs * scale,
   windowFs: windowFs * scale,
 });
-const charge: Charge = { name: 'tpm', counts: 'tokens', tokens: 50, tokenFs, windowFs };
+const charge: Charge = { kind: 'bucket', name: 'tpm', counts: 'tokens', tokens: 50, tokenFs, windowFs };
 
 /** So many requests and tokens as a request, or so many tokens more or less as a settlement. */
 type Operation = { readonly acquire: readonly [number, number] } | { readonly settle: number; readonly overdrawn?: boolean };
 
 function batchOf(operations: readonly Operation[], positions: ReadonlyMap<string, Position>): Batch {
-  let batch = emptyBatch(demandsOf(limits, []), positions, START);
+  let batch = emptyBatch(demandsOf(limits, []), storedOf(positions), START);
   for (const operation of operations) {
     const next =
       'acquire' in operation
-        ? withAcquire(batch, demandsOf(limits, operation.acquire), START)
+        ? withAcquire(batch, demandsOf(limits, operation.acquire), START, START)
         : withDifferences(batch, [{ charge: { ...charge, overdrawn: operation.overdrawn }, tokens: operation.settle }], 0);
     if (next === undefined) throw new Error('an observed limit refused');
     batch = next;
@@ -100,10 +100,10 @@ it.each([
   const positions = new Map(stored === undefined ? [] : [['tpm', stored]]);
   const batch = batchOf(operations, positions);
   const bucket = new Bucket(positions);
-  expect(bucket.write(batchWrites(batch, positions, START))).toBe(true);
+  expect(bucket.write(batchWrites(batch, storedOf(positions), START))).toBe(true);
   expect(bucket.positions.get('tpm')).toEqual(left);
   expect(batch.overdrawn).toEqual(overdrawn);
-  expect(admits(judge(demandsOf(limits, [1, 50]), bucket.positions, START))).toBe(true);
+  expect(admits(judge(demandsOf(limits, [1, 50]), storedOf(bucket.positions), START))).toBe(true);
 });
 
 const operations = fc.array(
@@ -142,7 +142,7 @@ it('is written in one go, whatever settles beside what it would deny: charged as
       const moved = charged || settledFs !== 0n;
       counted[charged ? 'charged' : moved ? 'settled' : 'untouched'] += 1;
       const bucket = new Bucket(positions);
-      expect(bucket.write(batchWrites(batch, positions, START))).toBe(true);
+      expect(bucket.write(batchWrites(batch, storedOf(positions), START))).toBe(true);
       expect(bucket.positions.get('tpm')).toEqual(moved ? { fullAtFs: fullAtFs ?? START + settledFs, windowFs } : stored);
     }),
     { numRuns: 500 },

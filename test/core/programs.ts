@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { Limit, rateOf } from '../../lib/core/limit.js';
+import { Limit, rateOf, type TokenBucketLimit } from '../../lib/core/limit.js';
 import { Bucket, type Decision, demandsOf, Lease, Writer } from './bucket-writers.js';
 
 /** What happens next to a bucket with several writers. Costs are twelfths of the capacity, so that every program fits every limit. */
@@ -10,7 +10,7 @@ export type Event =
   | { readonly kind: 'tick'; readonly of: number; readonly tokens: number; readonly offset: number }
   /** A lease is settled to these costs, 0 being a refund of all. */
   | { readonly kind: 'settle'; readonly lease: number; readonly twelfths: readonly number[] }
-  /** The writer forgets what it saw. */
+  /** The writer forgets what it saw, unless it is deciding. */
   | { readonly kind: 'forget'; readonly writer: number }
   /** The item is deleted. */
   | { readonly kind: 'vanish' };
@@ -32,7 +32,7 @@ const ofName = (name: string) =>
   );
 
 /** Two limits of one bucket. */
-export const twoLimits: fc.Arbitrary<readonly [Limit, Limit]> = fc.tuple(ofName('rpm'), ofName('tpm'));
+export const twoLimits: fc.Arbitrary<readonly [TokenBucketLimit, TokenBucketLimit]> = fc.tuple(ofName('rpm'), ofName('tpm'));
 
 export const twelfths = fc.tuple(fc.nat(12), fc.nat(12));
 const writer = fc.nat(WRITERS - 1);
@@ -71,7 +71,7 @@ export const anything = programOf(
   of(1, vanish),
 );
 
-export const costsOf = (limits: readonly Limit[], parts: readonly number[]): readonly number[] =>
+export const costsOf = (limits: readonly TokenBucketLimit[], parts: readonly number[]): readonly number[] =>
   limits.map(({ capacity }, index) => Math.floor((capacity * (parts[index] ?? 0)) / 12));
 
 /** Something that happened to the bucket, to be compared with what had to happen. */
@@ -90,7 +90,7 @@ export class Play {
   readonly #startedFs = new Map<Writer, bigint>();
 
   constructor(
-    readonly limitsOf: (version: number) => readonly Limit[],
+    readonly limitsOf: (version: number) => readonly TokenBucketLimit[],
     readonly skewFs: (writer: number) => bigint = () => 0n,
   ) {}
 
@@ -117,7 +117,7 @@ export class Play {
         return { kind: 'settled', lease, before };
       }
       case 'forget':
-        this.#writer(event.writer).seen = undefined;
+        if (this.#writer(event.writer).deciding === undefined) this.#writer(event.writer).seen = undefined;
         return undefined;
       case 'vanish':
         this.bucket.positions = new Map();
@@ -125,7 +125,7 @@ export class Play {
     }
   }
 
-  #write(index: number, limits: readonly Limit[], parts: readonly number[]): Happening | undefined {
+  #write(index: number, limits: readonly TokenBucketLimit[], parts: readonly number[]): Happening | undefined {
     const by = this.#writer(index);
     if (by.deciding === undefined) {
       this.#startedFs.set(by, this.nowFs);

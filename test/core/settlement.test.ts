@@ -1,17 +1,27 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { evaluated } from '../../lib/core/branch.js';
 import type { Position } from '../../lib/core/bucket.js';
-import { type Charge, scaledFs, settlementWrites } from '../../lib/core/settlement.js';
+import { type BucketCharge, scaledFs, settlementWrites } from '../../lib/core/settlement.js';
+import { evaluatedWrite, storedOf } from './bucket-writers.js';
 
 /** 100 tokens of 7 fs. */
-const charge = (tokens: number, name = 'tpm'): Charge => ({ name, counts: 'tokens', tokens, tokenFs: 7n, windowFs: 700n });
+const charge = (tokens: number, name = 'tpm'): BucketCharge => ({
+  kind: 'bucket',
+  name,
+  counts: 'tokens',
+  tokens,
+  tokenFs: 7n,
+  windowFs: 700n,
+});
 const storedUnder = (windowFs: bigint, fullAtFs = 5_000n, name = 'tpm') =>
   new Map<string, Position>([[name, { fullAtFs, windowFs }]]);
 
 /** What one lease, acquired at 1,000, posts. */
 const posted = (charged: number, tokens: number, positions?: ReadonlyMap<string, Position>) =>
-  settlementWrites([{ differences: [{ charge: charge(charged), tokens }], acquiredAtFs: 1_000n }], positions);
+  settlementWrites(
+    [{ differences: [{ charge: charge(charged), tokens }], acquiredAtFs: 1_000n }],
+    positions && storedOf(positions),
+  );
 const shift = (windowFs: bigint, addFs: bigint, ifAbsentFs: bigint, consumed: bigint) => [
   { name: 'tpm', windowFs, branch: { kind: 'shift', addFs, ifAbsentFs }, consumed },
 ];
@@ -72,7 +82,7 @@ it.each([
   { when: 'the window is another: it has to be sent again', stored: { fullAtFs: 5_000n, windowFs: 350n }, left: undefined },
 ])('settles where $when', ({ stored, left }) => {
   const [write] = posted(10, 5);
-  expect(write && evaluated(write, stored)).toEqual(left);
+  expect(write && evaluatedWrite(write, stored)).toEqual(left);
 });
 
 it('posts several leases of a limit as one sum, counted from the latest of them where the item is gone', () => {
@@ -89,20 +99,20 @@ it('posts limits beside each other, each under its own stored window', () => {
     { charge: charge(10), tokens: 5 },
     { charge: charge(1, 'rpm'), tokens: -1 },
   ];
-  expect(settlementWrites([{ differences, acquiredAtFs: 1_000n }], storedUnder(1_400n, 0n, 'rpm'))).toEqual([
+  expect(settlementWrites([{ differences, acquiredAtFs: 1_000n }], storedOf(storedUnder(1_400n, 0n, 'rpm')))).toEqual([
     { name: 'tpm', windowFs: 700n, branch: { kind: 'shift', addFs: 35n, ifAbsentFs: 1_070n }, consumed: 5n },
     { name: 'rpm', windowFs: 1_400n, branch: { kind: 'shift', addFs: -14n, ifAbsentFs: 1_014n }, consumed: -1n },
   ]);
 });
 
 it('posts leases from before and after a change under one window', () => {
-  const after: Charge = { name: 'tpm', counts: 'tokens', tokens: 10, tokenFs: 14n, windowFs: 1_400n };
+  const after: BucketCharge = { kind: 'bucket', name: 'tpm', counts: 'tokens', tokens: 10, tokenFs: 14n, windowFs: 1_400n };
   const settlements = [
     { differences: [{ charge: charge(10), tokens: 5 }], acquiredAtFs: 1_000n },
     { differences: [{ charge: after, tokens: 5 }], acquiredAtFs: 1_000n },
   ];
   expect(settlementWrites(settlements, undefined)).toEqual(shift(700n, 70n, 1_070n, 10n));
-  expect(settlementWrites(settlements, storedUnder(1_400n))).toEqual(shift(1_400n, 140n, 1_140n, 10n));
+  expect(settlementWrites(settlements, storedOf(storedUnder(1_400n)))).toEqual(shift(1_400n, 140n, 1_140n, 10n));
 });
 
 it.each([
@@ -132,7 +142,7 @@ function settled(differences: readonly number[], from: Position | undefined): Po
   for (const difference of differences) {
     const [guess] = posted(charged, difference);
     const [again] = posted(charged, difference, at && new Map([['tpm', at]]));
-    at = (guess && evaluated(guess, at)) ?? (again && evaluated(again, at));
+    at = (guess && evaluatedWrite(guess, at)) ?? (again && evaluatedWrite(again, at));
     charged += difference;
   }
   return at;
@@ -142,7 +152,7 @@ it('is never refused: knowing what is stored, one write settles', () => {
   fc.assert(
     fc.property(stored, tokens, (from, difference) => {
       const [write] = posted(200, difference, from && new Map([['tpm', from]]));
-      expect(write && evaluated(write, from)).toBeDefined();
+      expect(write && evaluatedWrite(write, from)).toBeDefined();
     }),
   );
 });

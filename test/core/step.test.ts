@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { type Branch, evaluated, type LimitWrite, predict } from '../../lib/core/branch.js';
+import { evaluated, predict } from '../../lib/core/branch.js';
 import type { Position } from '../../lib/core/bucket.js';
 import { Limit, rateOf } from '../../lib/core/limit.js';
 import { IDENTITY, moved, refuses, type Step, thenAcquire, thenAdjust } from '../../lib/core/step.js';
@@ -51,7 +51,6 @@ interface Tally {
 const limit = Limit.custom({ name: 'n', capacity: 4, refillAmount: 10_000_000_000, refillPeriodMs: 1 });
 const { windowFs } = rateOf(limit);
 const positionAt = (z: Z): Position | undefined => (z === undefined ? undefined : { fullAtFs: z, windowFs });
-const write = (branch: Branch): LimitWrite => ({ name: limit.name, windowFs, branch, consumed: 0n });
 const shown = (_key: string, value: unknown) => (typeof value === 'bigint' ? Number(value) : value);
 
 /** Every sequence of up to `longest` operations, on every z, predicted from every z. */
@@ -90,7 +89,7 @@ function walk(operations: readonly Operation[], longest: number, zs: readonly Z[
       if (!wanted.refused && moved(step, z) !== wanted.z) differs('moved otherwise', batch, z, moved(step, z), wanted.z);
       for (const { seen, branch } of branches) {
         tally.predictions += 1;
-        const left = evaluated(write(branch), positionAt(z));
+        const left = evaluated(branch, windowFs, positionAt(z));
         if (left === undefined && seen === z && !wanted.refused) differs('the truth predicts a branch that fails', batch, z);
         if (left !== undefined && wanted.refused) differs('written though refused', batch, z, seen, branch);
         if (left !== undefined && !wanted.refused && left.fullAtFs !== wanted.z) differs('wrote otherwise', batch, z, seen, left);

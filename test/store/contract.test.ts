@@ -116,6 +116,7 @@ describe.each(eachStore)('a bucket write on the $name store', ({ fresh }: StoreU
         ['a', { fullAtFs: Z, windowFs: W }],
         ['c', { fullAtFs: Z, windowFs: W }],
       ]),
+      uses: new Map(),
       ttlSeconds: TTL,
     });
   });
@@ -132,6 +133,7 @@ describe.each(eachStore)('a bucket write on the $name store', ({ fresh }: StoreU
           ['rpm', { fullAtFs: Z, windowFs: OTHER_W }],
           ['tpm', { fullAtFs: Z + 1n, windowFs: W }],
         ]),
+        uses: new Map(),
         ttlSeconds: TTL,
       },
     });
@@ -144,6 +146,7 @@ describe.each(eachStore)('a bucket write on the $name store', ({ fresh }: StoreU
           ['rpm', { fullAtFs: Z, windowFs: OTHER_W }],
           ['tpm', { fullAtFs: Z + 701n, windowFs: W }],
         ]),
+        uses: new Map(),
         ttlSeconds: TTL,
       },
     });
@@ -154,7 +157,7 @@ describe.each(eachStore)('a bucket write on the $name store', ({ fresh }: StoreU
 
     expect(await store.write(bucketWrite(key, [limitWrite('tpm', busy)]))).toEqual({
       applied: false,
-      state: { positions: new Map(), ttlSeconds: undefined },
+      state: { positions: new Map(), uses: new Map(), ttlSeconds: undefined },
     });
     expect(await store.read(key)).toBeUndefined();
   });
