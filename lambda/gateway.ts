@@ -44,9 +44,10 @@ async function respond(event: APIGatewayProxyEvent): Promise<StreamedResponse> {
     if (context.lease !== undefined) leases.push(await reopened(context.lease));
     const upstream = upstreamOf(event);
     const entity = admitted(context);
-    const call = callOf(event);
+    const target = targetUrl(event, upstream);
+    const call = callOf(event, target);
     if (call !== undefined) leases.push(await acquired(entity, call));
-    return await forwarded(event, upstream, call, leases.splice(0));
+    return await forwarded(event, { upstream, target, call, leases: leases.splice(0) });
   } catch (error) {
     // A request that was not made consumed nothing: neither here nor with the authorizer.
     await Promise.all(leases.map((lease) => lease.release()));
@@ -74,12 +75,12 @@ function admitted({ entity, decision, status, problem: body }: Record<string, st
 }
 
 /** The call in the body; undefined where there is none, as for the list of models: nothing to read, nothing to settle. */
-function callOf(event: APIGatewayProxyEvent): PreparedOpenAiRequest | undefined {
+function callOf(event: APIGatewayProxyEvent, target: URL): PreparedOpenAiRequest | undefined {
   const bytes = bodyBytes(event);
   if (bytes.byteLength === 0) return undefined;
   const refused = tooLarge(bytes, MOST_BODY_BYTES);
   if (refused !== undefined) throw new Refused(refused);
-  const request = prepareOpenAiRequest(bytes, event.pathParameters?.path ?? '');
+  const request = prepareOpenAiRequest(bytes, pathOf(target));
   if (request.ok) return request;
   throw new Refused(problem(400, 'InvalidArgument', 'Bad request', request.message, { details: { field: 'body' } }));
 }
@@ -105,15 +106,17 @@ async function acquired(entity: string, call: PreparedOpenAiRequest): Promise<Le
   return outcome.lease;
 }
 
-async function forwarded(
-  event: APIGatewayProxyEvent,
-  upstream: Upstream,
-  call: PreparedOpenAiRequest | undefined,
-  leases: readonly Lease[],
-): Promise<StreamedResponse> {
+interface Forwarded {
+  readonly upstream: Upstream;
+  readonly target: URL;
+  readonly call: PreparedOpenAiRequest | undefined;
+  readonly leases: readonly Lease[];
+}
+
+async function forwarded(event: APIGatewayProxyEvent, { upstream, target, call, leases }: Forwarded): Promise<StreamedResponse> {
   let answer: Response;
   try {
-    answer = await fetch(targetUrl(event, upstream), {
+    answer = await fetch(target, {
       method: event.httpMethod,
       headers: await forwardedHeaders(event, upstream),
       body: call === undefined ? null : Buffer.from(call.body),
@@ -177,12 +180,25 @@ async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes;
 }
 
-function targetUrl(event: APIGatewayProxyEvent, upstream: Upstream): string {
+/** Where a call goes. Dots in its path are resolved, escaped ones too; throws for a path that would leave the provider's base so. */
+function targetUrl(event: APIGatewayProxyEvent, { baseUrl }: Upstream): URL {
   const query = new URLSearchParams();
   for (const [name, values] of Object.entries(event.multiValueQueryStringParameters ?? {}))
     for (const value of values ?? []) query.append(name, value);
   const text = query.toString();
-  return `${upstream.baseUrl}/${event.pathParameters?.path ?? ''}${text && `?${text}`}`;
+  const path = event.pathParameters?.path ?? '';
+  const target = new URL(`${baseUrl}/${path}${text && `?${text}`}`);
+  if (target.href.startsWith(new URL(`${baseUrl}/`).href)) return target;
+  throw new Refused(problem(404, 'NotFound', 'Not found', `Expected a path below the provider's own, got ${path}`));
+}
+
+/** The path as the provider reads it, however the client wrote it: which call it is decides whether usage must be asked for. */
+function pathOf({ pathname }: URL): string {
+  try {
+    return decodeURIComponent(pathname);
+  } catch {
+    return pathname;
+  }
 }
 
 /** Of one connection only, or ours: not for the provider. */

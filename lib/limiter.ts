@@ -132,8 +132,8 @@ export class RateLimiter {
   }
 
   /** A lease that was granted elsewhere, to be settled or released here. What it says is trusted: verify where it comes from. */
-  reopen(state: LeaseState): Lease {
-    return new Lease({ ...state, decidedBy: 'store', post: this.#posted });
+  reopen({ id, entity, resource, grants }: LeaseState): Lease {
+    return new Lease({ id, entity, resource, grants, decidedBy: 'store', post: this.#posted });
   }
 
   /** Counts of what this limiter did so far. */

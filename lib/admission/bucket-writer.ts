@@ -266,7 +266,9 @@ export class BucketWriter {
     operation.attempts += 1;
     if (operation.kind === 'post') return true;
     const perNow = operation.demands.length + 3;
-    if (operation.attempts >= 4 * perNow || performance.now() >= operation.untilMs) {
+    // For a place in the queue every round has a winner, and the losers come next: only the deadline ends that.
+    const most = operation.maxWaitFs > 0n ? Number.POSITIVE_INFINITY : 4 * perNow;
+    if (operation.attempts >= most || performance.now() >= operation.untilMs) {
       operation.reject(new Contended(bucketPk(this.#key), operation.attempts));
       return false;
     }

@@ -18,7 +18,15 @@ export interface Problem {
 
 const QUOTA_EXCEEDED = 'https://iana.org/assignments/http-problem-types#quota-exceeded';
 /** Fields of the set-up, not of the request: a wrong one is the server's fault. */
-const SETUP_FIELDS = ['tableName', 'client.region', 'HEADGATE_TABLE', 'HEADGATE_LEASE_KEY', 'HEADGATE_UPSTREAMS'];
+const SETUP_FIELDS = [
+  'tableName',
+  'client.region',
+  'namespace',
+  'deadlineMs',
+  'HEADGATE_TABLE',
+  'HEADGATE_LEASE_KEY',
+  'HEADGATE_UPSTREAMS',
+];
 
 /** The problem of an error that reached a handler. What is not a Headgate error is a 500 that tells nothing of the inside. */
 export function problemOf(error: unknown): Problem {

@@ -179,7 +179,7 @@ describe.each(eachStore)('a session window on the $name store', ({ fresh }: Stor
     const limiters = [bed.limiter(), bed.limiter(), bed.limiter(), bed.limiter()];
     const wide = { ...on, limits: [Limit.window('messages', 50, { everyMs: 60_000 })], consume: { messages: 1 } };
 
-    const outcomes = await Promise.all(Array.from({ length: 200 }, (_, index) => limiters[index % 4]?.tryAcquire(wide)));
+    const outcomes = await Promise.all(Array.from({ length: 200 }, async (_, index) => limiters[index % 4]?.tryAcquire(wide)));
 
     expect(outcomes.filter((outcome) => outcome?.granted)).toHaveLength(50);
   });
