@@ -1,5 +1,6 @@
 import { type Clock, nowFs } from '../clock.js';
 import { admits, type Demand, judge } from '../core/decision.js';
+import { type Guesses, learned, NO_GUESSES } from '../core/prediction.js';
 import type { Settlement } from '../core/settlement.js';
 import type { Stored } from '../core/standing.js';
 import { Contended, QueueFull } from '../errors.js';
@@ -51,6 +52,7 @@ export class BucketWriter {
   #queue: Operation[] = [];
   /** What the last answer showed; undefined before the first. */
   #seen: BucketState | undefined;
+  #guesses: Guesses = NO_GUESSES;
   #answers = 0;
   #unreportedDenials = 0;
   #failuresInARow = 0;
@@ -178,7 +180,7 @@ export class BucketWriter {
         }, heldMs);
         return;
       }
-      const known = { seen: this.#seen, answers: this.#answers, undecided: this.#flights.size > 0 };
+      const known = { seen: this.#seen, guesses: this.#guesses, answers: this.#answers, undecided: this.#flights.size > 0 };
       const { flight, denied, left } = compose(this.#queue, known, nowFs(this.#parts.clock));
       this.#queue = left;
       for (const operation of denied) this.#deny(operation, this.#seen ?? EMPTY_BUCKET);
@@ -226,9 +228,10 @@ export class BucketWriter {
     return this.#parts.store.write({ key: this.#key, limits, requests, denials, reservedUntilFs, ttl }, { signal });
   }
 
-  #land({ operations, denies }: Flight, { applied, state }: WriteResult): void {
+  #land({ operations, limits, denies }: Flight, { applied, state }: WriteResult): void {
     this.#answers += 1;
     this.#failuresInARow = 0;
+    this.#guesses = learned(this.#guesses, limits, this.#seen, { applied, state });
     this.#seen = state;
     if (!applied) {
       this.#queue = [...operations.filter((operation) => this.#mayTryAgain(operation)), ...this.#queue];

@@ -2,6 +2,7 @@
 import { type Batch, batchWrites, emptyBatch, sameLimits, startBehind, withAcquire, withDifferences } from '../core/batch.js';
 import type { LimitWrite } from '../core/branch.js';
 import { rescaleWrites } from '../core/decision.js';
+import type { Guesses } from '../core/prediction.js';
 import { settlementWrites } from '../core/settlement.js';
 import type { Stored } from '../core/standing.js';
 import type { AcquireOperation, Operation } from './operation.js';
@@ -28,6 +29,8 @@ export interface Composition {
 export interface Knowledge {
   /** Where it stood at the last answer; undefined before the first. */
   readonly seen: Stored | undefined;
+  /** What became of its guesses so far. */
+  readonly guesses: Guesses;
   /** How many answers have come. */
   readonly answers: number;
   /** Writes are under way whose answers may change where it stands. */
@@ -49,7 +52,8 @@ export function compose(queue: readonly Operation[], known: Knowledge, atFs: big
     }
   }
   if (batch.acquires > 0) {
-    const flight = { operations: taken, limits: batchWrites(batch, known.seen, atFs), requests: batch.requests, denies: false };
+    const limits = batchWrites(batch, known.seen, atFs, known.guesses);
+    const flight = { operations: taken, limits, requests: batch.requests, denies: false };
     return { flight, denied: [], left };
   }
   if (queue.some(({ kind }) => kind === 'post')) return settlements(queue, known.seen);
@@ -92,14 +96,15 @@ function settlements(queue: readonly Operation[], seen: Stored | undefined): Com
  * None of the requests with the first one's limits fits where the bucket was seen last, and nothing undecided stands before them: those to which
  * that is news are denied. Is it news to none, the first asks the store, by a write that fails if the bucket is as it was seen.
  */
-function denials(queue: readonly Operation[], first: AcquireOperation, { seen, answers }: Knowledge, atFs: bigint): Composition {
+function denials(queue: readonly Operation[], first: AcquireOperation, known: Knowledge, atFs: bigint): Composition {
+  const { seen, answers } = known;
   const limits = emptyBatch(first.demands, seen, atFs);
   const denied: AcquireOperation[] = [];
   const left: Operation[] = [];
   let flight: Flight | undefined;
   for (const operation of queue) {
     if (flight !== undefined || operation.kind === 'post' || !sameLimits(limits, operation.demands)) left.push(operation);
-    else if (seen === undefined || operation.answersBefore >= answers) flight = question(operation, seen, atFs);
+    else if (seen === undefined || operation.answersBefore >= answers) flight = question(operation, known, atFs);
     else {
       const rescaled = rescaleWrites(operation.demands, seen, operation.nowFs ?? atFs);
       if (rescaled === undefined) denied.push(operation);
@@ -109,7 +114,7 @@ function denials(queue: readonly Operation[], first: AcquireOperation, { seen, a
   return { flight, denied, left };
 }
 
-function question(operation: AcquireOperation, seen: Stored | undefined, atFs: bigint): Flight {
+function question(operation: AcquireOperation, { seen, guesses }: Knowledge, atFs: bigint): Flight {
   operation.nowFs ??= atFs;
   operation.startFs = operation.nowFs;
   const batch = withAcquire(
@@ -120,5 +125,5 @@ function question(operation: AcquireOperation, seen: Stored | undefined, atFs: b
   );
   if (batch === undefined) throw new RangeError('a cost is above its capacity');
   operation.overdrawn = batch.overdrawn;
-  return { operations: [operation], limits: batchWrites(batch, seen, operation.nowFs), requests: 1, denies: false };
+  return { operations: [operation], limits: batchWrites(batch, seen, operation.nowFs, guesses), requests: 1, denies: false };
 }

@@ -2,10 +2,11 @@
  * Several operations on one bucket as one: their steps composed limit by limit, in the order in which they came. A batch is one conditional
  * write, and decides as the operations would one after the other (see core/step.ts, and core/quota.ts for windows).
  */
-import { type Branch, type LimitWrite, predict } from './branch.js';
+import type { Branch, LimitWrite } from './branch.js';
 import { fillFs, fullAtUnder, type Position } from './bucket.js';
 import type { Demand } from './decision.js';
 import { type Limit, rateOf, type TokenBucketLimit, type WindowedLimit } from './limit.js';
+import { type Guesses, guessed, NO_GUESSES } from './prediction.js';
 import {
   NOTHING_USED,
   predictUse,
@@ -155,15 +156,20 @@ function settled(addFs: bigint, limit: TokenBucketLimit, seen: Position | undefi
   return { kind: 'replace', fullAtFs: (fullAtUnder(limit, seen, nowFs) ?? nowFs) + addFs, seen };
 }
 
-/** The batch's write, each limit in the branch that what was seen last predicts. `seen` undefined: nothing is known of the bucket. */
-export function batchWrites({ parts }: Batch, seen: Stored | undefined, nowFs: bigint): readonly LimitWrite[] {
+/** The batch's write, each limit in the branch that what was seen last, and the guesses before, predict. `seen` undefined: nothing is known. */
+export function batchWrites(
+  { parts }: Batch,
+  seen: Stored | undefined,
+  nowFs: bigint,
+  guesses: Guesses = NO_GUESSES,
+): readonly LimitWrite[] {
   return parts.map((part): LimitWrite => {
     const { name } = part.limit;
     if (isBucket(part)) {
       const { limit, step, consumed } = part;
       const position = seen?.positions.get(name);
       const branch =
-        step.floorFs === undefined ? settled(step.addFs, limit, position, nowFs) : predict(step, limit, position, nowFs);
+        step.floorFs === undefined ? settled(step.addFs, limit, position, nowFs) : guessed(step, limit, position, nowFs, guesses);
       return { name, windowFs: rateOf(limit).windowFs, branch, consumed };
     }
     const { limit, step, consumed } = part;
