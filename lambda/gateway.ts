@@ -124,7 +124,7 @@ async function forwarded(event: APIGatewayProxyEvent, { upstream, target, call, 
     });
   } catch (error) {
     console.error(error);
-    await settle(leases, NO_TOKENS);
+    await end(leases, NO_TOKENS);
     return answered(
       problem(502, 'UpstreamUnreachable', 'Bad gateway', 'The provider could not be reached; no tokens were charged'),
     );
@@ -152,13 +152,13 @@ async function* relayed(answer: Response, dropUsageChunk: boolean, leases: reado
       yield bytes;
     }
   } finally {
-    // Without a usage in the answer the estimate stays charged.
-    if (usage !== undefined) await settle(leases, usage);
+    await end(leases, usage);
   }
 }
 
-async function settle(leases: readonly Lease[], usage: CallTokens): Promise<void> {
-  await Promise.all(leases.map((lease) => lease.settle(settledCosts(lease.counts, usage))));
+/** Settles by the usage; without one in the answer the estimate stays charged. Slots are free again either way. */
+async function end(leases: readonly Lease[], usage: CallTokens | undefined): Promise<void> {
+  await Promise.all(leases.map((lease) => lease.end(usage && settledCosts(lease.counts, usage))));
 }
 
 function jsonOf(bytes: Uint8Array): unknown {

@@ -1,9 +1,10 @@
+import { randomBytes } from 'node:crypto';
 import type { BucketDemand } from './admission/admission.js';
 import type { Priority } from './config/priorities.js';
 import type { Level } from './config/resolution.js';
 import type { Demand } from './core/decision.js';
 import type { Limit } from './core/limit.js';
-import { CostExceedsCapacity, UnknownLimit } from './errors.js';
+import { CostExceedsCapacity, InvalidArgument, UnknownLimit } from './errors.js';
 import { type Tokens, tokensOf } from './lease.js';
 
 export interface Asked {
@@ -34,7 +35,17 @@ function demand({ entity, priorities }: Level, limit: Limit, { resource, consume
   const requested = tokensOf(consume, limit.name) ?? 0;
   const share = priorities?.[priority] ?? 1;
   const within = share === 1 ? limit.capacity : Math.floor(limit.capacity * share);
-  if (requested <= within || limit.mode === 'observe') return { limit, cost: requested, within };
+  if (limit.kind === 'concurrent') checkSlots(limit.name, limit.capacity, requested);
+  const slot = limit.kind === 'concurrent' && requested > 0 ? { slot: newSlot() } : {};
+  if (requested <= within || limit.mode === 'observe') return { limit, cost: requested, within, ...slot };
   const { name, capacity } = limit;
   throw new CostExceedsCapacity({ entity, resource, limit: name, capacity, requested, ...(share < 1 && { priority, share }) });
+}
+
+/** A key that no other slot of the bucket has: 48 random bits, short because it is stored. */
+const newSlot = (): string => randomBytes(6).toString('base64url');
+
+function checkSlots(name: string, capacity: number, requested: number): void {
+  if (requested <= 1 || requested > capacity) return;
+  throw new InvalidArgument({ field: `consume.${name}`, value: requested, expected: '0 or 1: a lease takes one slot' });
 }

@@ -8,6 +8,8 @@ export type { EntityRecord, LimitsOptions, Scope } from './config/config-records
 export type { Priority, PriorityShares } from './config/priorities.js';
 export {
   type BucketOptions,
+  type ConcurrencyLimit,
+  type ConcurrentOptions,
   type Counts,
   type CustomBucket,
   Limit,

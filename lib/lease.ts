@@ -123,7 +123,7 @@ export class Lease implements AsyncDisposable {
     const uncounted = this.decidedBy === 'allow';
     for (const [name, tokens] of this.#known(difference, 'difference', resource)) {
       const least = uncounted ? -Number.MAX_SAFE_INTEGER : -(charged.get(name) ?? 0);
-      const most = uncounted ? Number.MAX_SAFE_INTEGER : Number.MAX_SAFE_INTEGER + least;
+      const most = this.#isSlot(name, resource) ? 0 : uncounted ? Number.MAX_SAFE_INTEGER : Number.MAX_SAFE_INTEGER + least;
       if (!Number.isSafeInteger(tokens) || tokens < least || tokens > most) {
         throw new InvalidArgument({
           field: `difference.${name}`,
@@ -141,18 +141,24 @@ export class Lease implements AsyncDisposable {
    */
   async settle(actual: Tokens, { resource = this.resource }: { readonly resource?: string } = {}): Promise<void> {
     this.#open();
-    const names = this.#known(actual, 'actual', resource);
-    for (const [name, tokens] of names) {
-      if (!Number.isSafeInteger(tokens) || tokens < 0) {
-        throw new InvalidArgument({
-          field: `actual.${name}`,
-          value: tokens,
-          expected: `an integer from 0 to ${Number.MAX_SAFE_INTEGER}`,
-        });
-      }
-    }
-    for (const [name] of names) this.#settled.add(settledKey(resource, name));
-    await this.#charge(({ key }, { name, tokens }) => (key.resource === resource ? tokensOf(actual, name) : undefined) ?? tokens);
+    this.#settle(actual, resource);
+    await this.#charge(settledTo(actual, resource));
+  }
+
+  /**
+   * Settles for good: makes the charge what it really was, gives back the slots of concurrency limits, and ends the lease, in one write a level.
+   * Limits not named stay as charged. Throws as `settle` does.
+   */
+  async end(actual: Tokens = {}): Promise<void> {
+    this.#open();
+    this.#settle(actual, this.resource);
+    this.#closed = true;
+    await this.#charge(withoutSlots(settledTo(actual, this.resource)));
+  }
+
+  /** Gives back the slots of concurrency limits, and keeps all else as charged. The lease stays open. */
+  async freeSlots(): Promise<void> {
+    await this.#charge(withoutSlots((_, { tokens }) => tokens));
   }
 
   /** Gives back all that is charged now, a settled amount included, and ends the lease. Throws `LeaseClosed`. */
@@ -166,15 +172,37 @@ export class Lease implements AsyncDisposable {
   async abandon(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await this.#charge(({ key }, { name, tokens }) => (this.#settled.has(settledKey(key.resource, name)) ? tokens : 0));
+    await this.#charge(
+      withoutSlots(({ key }, { name, tokens }) => (this.#settled.has(settledKey(key.resource, name)) ? tokens : 0)),
+    );
   }
 
-  /** Ends the lease; an unsettled charge stays. */
+  /** Ends the lease and gives back the slots of concurrency limits; an unsettled charge stays. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#closed = true;
+    if (!this.#closed) await this.end();
   }
 
-  async #charge(to: (grant: Grant, charge: Charge) => number): Promise<void> {
+  /** Checks what a settlement names, and notes that it is settled. */
+  #settle(actual: Tokens, resource: string): void {
+    const charged = this.#charged(resource);
+    const names = this.#known(actual, 'actual', resource);
+    for (const [name, tokens] of names) {
+      const most = this.#isSlot(name, resource) ? (charged.get(name) ?? 0) : Number.MAX_SAFE_INTEGER;
+      if (!Number.isSafeInteger(tokens) || tokens < 0 || tokens > most) {
+        throw new InvalidArgument({ field: `actual.${name}`, value: tokens, expected: `an integer from 0 to ${most}` });
+      }
+    }
+    for (const [name] of names) this.#settled.add(settledKey(resource, name));
+  }
+
+  /** A slot is taken by an acquire or not at all. */
+  #isSlot(name: string, resource: string): boolean {
+    return this.#grants.some(
+      ({ key, charges }) => key.resource === resource && charges.some((charge) => charge.kind === 'slot' && charge.name === name),
+    );
+  }
+
+  async #charge(to: ChargedTo): Promise<void> {
     const before = this.#grants;
     this.#grants = before.map((grant) => ({
       ...grant,
@@ -216,5 +244,18 @@ export class Lease implements AsyncDisposable {
     if (this.#closed) throw new LeaseClosed(this.id);
   }
 }
+
+/** What a charge becomes, in tokens. */
+type ChargedTo = (grant: Grant, charge: Charge) => number;
+
+const settledTo =
+  (actual: Tokens, resource: string): ChargedTo =>
+  ({ key }, { name, tokens }) =>
+    (key.resource === resource ? tokensOf(actual, name) : undefined) ?? tokens;
+
+const withoutSlots =
+  (to: ChargedTo): ChargedTo =>
+  (grant, charge) =>
+    charge.kind === 'slot' ? 0 : to(grant, charge);
 
 const settledKey = (resource: string, limit: string): string => `${resource}#${limit}`;

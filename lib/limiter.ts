@@ -49,15 +49,21 @@ export class RateLimiter {
     this.#fallback = typeof onUnavailable === 'object' ? new Fallback({ ...parts, ...onUnavailable }) : undefined;
   }
 
-  /** Acquires, runs `work` with the lease, and returns what it returns. When it throws, what it had not settled is given back. */
+  /**
+   * Acquires, runs `work` with the lease, and returns what it returns; slots are free again then. When it throws, what it had not settled is given
+   * back.
+   */
   async run<T>(request: AcquireRequest, work: (lease: Lease) => Promise<T> | T): Promise<T> {
     const lease = await this.acquire(request);
+    let result: T;
     try {
-      return await work(lease);
+      result = await work(lease);
     } catch (error) {
       await lease.abandon();
       throw error;
     }
+    await lease.freeSlots();
+    return result;
   }
 
   /** The lease of a granted request. Throws `RateLimitExceeded` when it is denied, and what `tryAcquire` throws. */

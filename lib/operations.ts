@@ -37,6 +37,13 @@ export async function topUpBucket(
         expected: `an integer from 0 to ${Number.MAX_SAFE_INTEGER}`,
       });
     }
+    if (limit.kind === 'concurrent') {
+      throw new InvalidArgument({
+        field: `tokens.${name}`,
+        value: amount,
+        expected: 'left out: slots come back when leases end, or by reset',
+      });
+    }
     return { name, limit, amount };
   });
   let stored: BucketState | undefined = await store.read(key);

@@ -14,6 +14,8 @@ export interface LimitStatus {
   readonly available: number;
   /** Tokens owed by settlements above their estimates, on top of what the queue has reserved; 0 where none are. */
   readonly debt: number;
+  /** Of a concurrency limit: its slots in use. */
+  readonly inFlight?: number;
   /** Milliseconds until the last place of the queue starts; 0: there is no queue. */
   readonly queueMs: number;
   /** Milliseconds until the limit is full again. */
@@ -56,6 +58,7 @@ export function statusOf(
     capacity: limit.capacity,
     available,
     debt: Math.max(0, -(limit.kind === 'bucket' ? level(limit, fullAtFs, queueUntilFs) : available)),
+    ...(limit.kind === 'concurrent' && { inFlight: limit.capacity - available }),
     queueMs: ceilMs(queueUntilFs - nowFs),
     resetMs,
     fullAt: resetMs === 0 ? null : (dateOf(Number(nowFs / FS_PER_MS) + resetMs)?.toISOString() ?? null),

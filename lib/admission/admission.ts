@@ -73,9 +73,9 @@ export class Admission {
     if (!decision?.granted) return;
     const grant = grantOf(bucket, decision);
     const refund = refundOf(grant);
-    // A place takes its token buckets with it; what was used of quotas and sessions is given back as always.
+    // A place takes its token buckets with it; what was used of quotas and sessions, and slots, are given back as always.
     if (decision.place !== undefined) await writer.leave(decision.place);
-    const differences = decision.place === undefined ? refund : refund.filter(({ charge }) => charge.kind === 'window');
+    const differences = decision.place === undefined ? refund : refund.filter(({ charge }) => charge.kind !== 'bucket');
     if (decision.place !== undefined && differences.length === 0) return;
     await writer.post({ differences, acquiredAtFs: grant.acquiredAtFs }, decision.place === undefined ? -1 : 0);
   }
@@ -170,10 +170,11 @@ const startOf = ({ place, nowFs: at }: Decision): bigint => place?.startFs ?? at
 
 /** What a granted decision charged. */
 export function grantOf({ key, demands }: BucketDemand, decision: Decision): Grant {
-  const charges = demands.map(({ limit, cost }): Charge => {
+  const charges = demands.map(({ limit, cost, slot = '' }): Charge => {
     const overdrawn = decision.overdrawn?.includes(limit.name) ? { overdrawn: true } : {};
     const charge = { name: limit.name, counts: limit.counts, tokens: cost, ...overdrawn };
     if (limit.kind === 'bucket') return { ...charge, kind: 'bucket', ...rateOf(limit) };
+    if (limit.kind === 'concurrent') return { ...charge, kind: 'slot', slot };
     return { ...charge, kind: 'window', windowStartFs: decision.stored.uses.get(limit.name)?.windowStartFs ?? 0n };
   });
   return { key, acquiredAtFs: decision.nowFs, charges };

@@ -4,8 +4,9 @@ import type { LimitWrite } from '../core/branch.js';
 import { rescaleWrites } from '../core/decision.js';
 import type { Guesses } from '../core/prediction.js';
 import { settlementWrites } from '../core/settlement.js';
+import { MOST_SLOT_CHANGES } from '../core/slots.js';
 import type { Stored } from '../core/standing.js';
-import type { AcquireOperation, Operation } from './operation.js';
+import type { AcquireOperation, Operation, PostOperation } from './operation.js';
 
 /** One write, and the operations that it decides. */
 export interface Flight {
@@ -63,7 +64,7 @@ export function compose(queue: readonly Operation[], known: Knowledge, atFs: big
 
 /** The batch with the operation behind it; undefined when it does not fit there, now or by the time it may wait for. */
 function behind(batch: Batch, operation: Operation, atFs: bigint): Batch | undefined {
-  if (operation.kind === 'post') return withDifferences(batch, operation.settlement.differences, operation.requests);
+  if (operation.kind === 'post') return withDifferences(batch, operation.settlement.differences, operation.requests, atFs);
   if (!sameLimits(batch, operation.demands)) return undefined;
   operation.nowFs ??= atFs;
   const { demands, nowFs, maxWaitFs, earliestFs } = operation;
@@ -77,19 +78,23 @@ function behind(batch: Batch, operation: Operation, atFs: bigint): Batch | undef
   return next;
 }
 
-/** All settlements in the queue, as one write. */
+/** The settlements in the queue, as one write: all of them, unless they give back more slots than one write can. */
 function settlements(queue: readonly Operation[], seen: Stored | undefined): Composition {
-  const posts = queue.filter((operation) => operation.kind === 'post');
+  let slots = 0;
+  const posts: PostOperation[] = [];
+  const left: Operation[] = [];
+  for (const operation of queue) {
+    if (operation.kind === 'post')
+      slots += operation.settlement.differences.filter(({ charge }) => charge.kind === 'slot').length;
+    if (operation.kind === 'post' && slots <= MOST_SLOT_CHANGES) posts.push(operation);
+    else left.push(operation);
+  }
   const limits = settlementWrites(
     posts.map(({ settlement, attempts }) => ({ ...settlement, answered: attempts > 0 })),
     seen,
   );
   const requests = posts.reduce((sum, post) => sum + post.requests, 0);
-  return {
-    flight: { operations: posts, limits, requests, denies: false },
-    denied: [],
-    left: queue.filter(({ kind }) => kind !== 'post'),
-  };
+  return { flight: { operations: posts, limits, requests, denies: false }, denied: [], left };
 }
 
 /**

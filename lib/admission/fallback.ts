@@ -28,9 +28,9 @@ export class Fallback {
 
 const LONGEST_PERIOD_MS = 3_660 * 86_400_000;
 
-function sharedDemand({ limit, cost, within = limit.capacity }: Demand, share: number): Demand {
+function sharedDemand({ limit, cost, within = limit.capacity, slot }: Demand, share: number): Demand {
   const shared = sharedLimit(limit, share);
-  return { limit: shared, cost, within: Math.min(shared.capacity, Math.max(1, Math.floor(within * share))) };
+  return { limit: shared, cost, slot, within: Math.min(shared.capacity, Math.max(1, Math.floor(within * share))) };
 }
 
 /** A limit at a share of its rate and capacity, at least one token. */
@@ -39,6 +39,7 @@ function sharedLimit(limit: Limit, share: number): Limit {
   const { name, counts, mode = 'enforce' } = limit;
   if (limit.kind === 'quota') return limits.quota(name, capacity, { per: limit.per, timeZone: limit.timeZone, counts, mode });
   if (limit.kind === 'session') return limits.window(name, capacity, { everyMs: limit.everyMs, counts, mode });
+  if (limit.kind === 'concurrent') return limits.concurrent(name, capacity, { leaseMs: limit.leaseMs, counts, mode });
   return limits.custom({
     name,
     counts,

@@ -5,7 +5,7 @@
 import type { Branch, LimitWrite } from './branch.js';
 import { fillFs, fullAtUnder, type Position } from './bucket.js';
 import type { Demand } from './decision.js';
-import { type Limit, rateOf, type TokenBucketLimit, type WindowedLimit } from './limit.js';
+import { type ConcurrencyLimit, type Limit, rateOf, type TokenBucketLimit, type WindowedLimit } from './limit.js';
 import { type Guesses, guessed, NO_GUESSES } from './prediction.js';
 import {
   NOTHING_USED,
@@ -18,6 +18,7 @@ import {
   windowSpanFs,
 } from './quota.js';
 import { type Difference, scaledFs } from './settlement.js';
+import { isFull, NOTHING_HELD, predictSlots, refusesSlots, type SlotStep, type Slots, thenFree, thenTake } from './slots.js';
 import { type Stored, sameRule } from './standing.js';
 import { IDENTITY, moved, refuses, type Step, thenAcquire, thenAdjust } from './step.js';
 
@@ -40,9 +41,20 @@ interface WindowPart {
   readonly consumed: bigint;
 }
 
-type Part = BucketPart | WindowPart;
+/** A concurrency limit's part. */
+interface SlotPart {
+  readonly limit: ConcurrencyLimit;
+  /** The slots as far as they are known; undefined: none were ever taken, or unknown. */
+  readonly slots: Slots | undefined;
+  readonly step: SlotStep;
+  /** 0n: slots are no usage. */
+  readonly consumed: bigint;
+}
+
+type Part = BucketPart | WindowPart | SlotPart;
 
 const isBucket = (part: Part): part is BucketPart => part.limit.kind === 'bucket';
+const isSlots = (part: Part): part is SlotPart => part.limit.kind === 'concurrent';
 
 export interface Batch {
   readonly parts: readonly Part[];
@@ -57,6 +69,7 @@ export interface Batch {
 /** A batch of nothing yet, for a bucket with these limits of which `stored` was seen last. */
 export function emptyBatch(demands: readonly Demand[], stored: Stored | undefined, nowFs: bigint): Batch {
   const parts = demands.map(({ limit }): Part => {
+    if (limit.kind === 'concurrent') return { limit, slots: stored?.slots.get(limit.name), step: NOTHING_HELD, consumed: 0n };
     if (limit.kind !== 'bucket') return { limit, use: stored?.uses.get(limit.name), step: NOTHING_USED, consumed: 0n };
     return { limit, fullAtFs: fullAtUnder(limit, stored?.positions.get(limit.name), nowFs), step: IDENTITY, consumed: 0n };
   });
@@ -81,24 +94,36 @@ export function withAcquire(batch: Batch, demands: readonly Demand[], startFs: b
   const parts: Part[] = [];
   const overdrawn: string[] = [];
   for (const [index, part] of batch.parts.entries()) {
-    const { cost = 0, within } = demands[index] ?? {};
-    const next = isBucket(part) ? charged(part, cost, within, startFs) : used(part, cost, within, nowFs);
+    const demand = demands[index];
+    if (demand === undefined || (isSlots(part) && isFull(part.step))) return undefined;
+    const next = isBucket(part)
+      ? charged(part, demand, startFs)
+      : isSlots(part)
+        ? held(part, demand, startFs, nowFs)
+        : used(part, demand, nowFs);
     if (next === undefined && part.limit.mode !== 'observe') return undefined;
     if (next === undefined) overdrawn.push(part.limit.name);
-    parts.push({ ...(next ?? part), consumed: part.consumed + BigInt(cost) });
+    parts.push({ ...(next ?? part), consumed: isSlots(part) ? 0n : part.consumed + BigInt(demand.cost) });
   }
   return { parts, requests: batch.requests + 1, acquires: batch.acquires + 1, overdrawn };
 }
 
-function charged(part: BucketPart, cost: number, within: number | undefined, startFs: bigint): BucketPart | undefined {
+function charged(part: BucketPart, { cost, within }: Demand, startFs: bigint): BucketPart | undefined {
   const { limit, fullAtFs } = part;
   const step = thenAcquire(part.step, startFs, fillFs(limit, cost), fillFs(limit, within ?? limit.capacity));
   return step === undefined || refuses(step, fullAtFs) ? undefined : { ...part, step };
 }
 
-function used(part: WindowPart, cost: number, within: number | undefined, nowFs: bigint): WindowPart | undefined {
+function used(part: WindowPart, { cost, within }: Demand, nowFs: bigint): WindowPart | undefined {
   const step = thenUse(part.step, part.limit, nowFs, cost, within);
   return step === undefined || refusesUse(step, part.use) ? undefined : { ...part, step };
+}
+
+/** A lease that takes no slot needs none. */
+function held(part: SlotPart, { cost, within, slot }: Demand, startFs: bigint, nowFs: bigint): SlotPart | undefined {
+  if (cost === 0 || slot === undefined) return part;
+  const step = thenTake(part.step, part.limit, slot, startFs, part.slots, within);
+  return step === undefined || refusesSlots(step, part.slots, nowFs) ? undefined : { ...part, step };
 }
 
 /**
@@ -121,21 +146,32 @@ export function startBehind(batch: Batch, demands: readonly Demand[], nowFs: big
   return startFs;
 }
 
-/** The batch followed by a settlement. Undefined when it concerns a limit, or a window, that the batch does not write. */
-export function withDifferences(batch: Batch, differences: readonly Difference[], requests: number): Batch | undefined {
+/** The batch followed by a settlement made at `nowFs`. Undefined when it concerns a limit, or a window, that the batch does not write. */
+export function withDifferences(
+  batch: Batch,
+  differences: readonly Difference[],
+  requests: number,
+  nowFs: bigint,
+): Batch | undefined {
   let { parts } = batch;
   for (const difference of differences) {
     const at = parts.findIndex(({ limit }) => limit.name === difference.charge.name);
     const part = parts[at];
-    const next = part && adjusted(part, difference);
+    const next = part && adjusted(part, difference, nowFs);
     if (next === undefined) return undefined;
-    parts = parts.with(at, { ...next, consumed: next.consumed + BigInt(difference.tokens) });
+    parts = parts.with(at, { ...next, consumed: isSlots(next) ? 0n : next.consumed + BigInt(difference.tokens) });
   }
   return { ...batch, parts, requests: batch.requests + requests };
 }
 
-function adjusted(part: Part, { charge, tokens }: Difference): Part | undefined {
+function adjusted(part: Part, { charge, tokens }: Difference, nowFs: bigint): Part | undefined {
   if (charge.overdrawn) return part;
+  if (isSlots(part)) {
+    // Where no slots are known, there may be some: then a write of its own finds out.
+    if (charge.kind !== 'slot' || part.slots === undefined) return undefined;
+    const step = thenFree(part.step, charge.slot, part.slots, nowFs);
+    return step && { ...part, step };
+  }
   if (isBucket(part)) {
     if (charge.kind !== 'bucket') return undefined;
     return { ...part, step: thenAdjust(part.step, scaledFs(charge, tokens, rateOf(part.limit).windowFs)) };
@@ -171,6 +207,11 @@ export function batchWrites(
       const branch =
         step.floorFs === undefined ? settled(step.addFs, limit, position, nowFs) : guessed(step, limit, position, nowFs, guesses);
       return { name, windowFs: rateOf(limit).windowFs, branch, consumed };
+    }
+    if (isSlots(part)) {
+      const { step } = part;
+      const branch = step === NOTHING_HELD ? UNMOVED : predictSlots(step, seen?.slots.get(name), nowFs);
+      return { name, windowFs: 0n, branch, consumed: 0n };
     }
     const { limit, step, consumed } = part;
     const branch = step === NOTHING_USED ? UNMOVED : predictUse(step, seen?.uses.get(name));

@@ -11,6 +11,7 @@ import type { Position } from './bucket.js';
 import { fullAtUnder } from './bucket.js';
 import { rateOf, type TokenBucketLimit } from './limit.js';
 import type { WindowBranch } from './quota.js';
+import type { SlotBranch } from './slots.js';
 import { refuses, type Step } from './step.js';
 
 /** z' = z + add, if min <= z <= max and the stored window is this one. */
@@ -49,19 +50,28 @@ export interface Unmoved {
 
 export type Branch = Busy | Idle | Replace | Shift | Unmoved;
 
-/** A position's branch, as opposed to one of a window's use. */
-export function movesPosition(branch: Branch | WindowBranch): branch is Busy | Idle | Replace | Shift {
+export type AnyBranch = Branch | WindowBranch | SlotBranch;
+
+/** A position's branch, as opposed to one of a window's use, or of slots. */
+export function movesPosition(branch: AnyBranch): branch is Busy | Idle | Replace | Shift {
   return branch.kind === 'busy' || branch.kind === 'idle' || branch.kind === 'replace' || branch.kind === 'shift';
 }
 
+/** A branch that takes slots or gives them back. */
+export function movesSlots(branch: AnyBranch): branch is SlotBranch {
+  return SLOT_BRANCHES.has(branch.kind);
+}
+
+const SLOT_BRANCHES: ReadonlySet<string> = new Set<SlotBranch['kind']>(['firstSlots', 'holdSlots', 'freeSlots', 'rewriteSlots']);
+
 /**
  * One limit's part of a write. `windowFs`: of a token bucket the window that the branch was computed under, which is stored beside z; of a quota
- * or session how long its window lasts.
+ * or session how long its window lasts; of a concurrency limit 0n.
  */
 export interface LimitWrite {
   readonly name: string;
   readonly windowFs: bigint;
-  readonly branch: Branch | WindowBranch;
+  readonly branch: AnyBranch;
   /** Tokens added to the limit's running total, net of refunds. */
   readonly consumed: bigint;
 }

@@ -12,6 +12,8 @@ export interface Demand {
   readonly cost: number;
   /** How much of the capacity may be in use with this request: less than all leaves headroom for others. @default all */
   readonly within?: number | undefined;
+  /** Of a concurrency limit: the key of the slot it takes, the same in all attempts. Needed where the cost is 1. */
+  readonly slot?: string | undefined;
 }
 
 /** Whether two requests ask the same of the same limits, in the same order. */

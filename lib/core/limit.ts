@@ -1,6 +1,7 @@
 import { InvalidArgument } from '../errors.js';
 import { checkTimeZone } from './calendar.js';
 import type { Quota, Session } from './quota.js';
+import type { Concurrency } from './slots.js';
 
 /** What one unit of a limit stands for, so that a gateway knows what to consume and what to settle. */
 export type Counts = 'requests' | 'tokens' | 'inputTokens' | 'outputTokens' | 'microUsd' | 'inFlight' | 'custom';
@@ -36,7 +37,14 @@ export interface SessionLimit extends Session {
   readonly mode?: 'observe';
 }
 
-export type Limit = TokenBucketLimit | QuotaLimit | SessionLimit;
+/** At most `capacity` leases at a time: each takes a slot, until it ends or the slot expires. */
+export interface ConcurrencyLimit extends Concurrency {
+  readonly name: string;
+  readonly counts: Counts;
+  readonly mode?: 'observe';
+}
+
+export type Limit = TokenBucketLimit | QuotaLimit | SessionLimit | ConcurrencyLimit;
 
 export interface BucketOptions {
   /** Capacity of the bucket, where it differs from the amount. @default the amount */
@@ -67,6 +75,11 @@ export interface WindowOptions extends CountOptions {
   readonly everyMs: number;
 }
 
+export interface ConcurrentOptions extends CountOptions {
+  /** When a slot is free again that was never given back, 1 to 86,400,000: longer than the longest call takes. */
+  readonly leaseMs: number;
+}
+
 export interface CustomBucket {
   readonly name: string;
   readonly capacity: number;
@@ -80,6 +93,7 @@ export interface CustomBucket {
 
 const MS_PER_DAY = 86_400_000;
 const MAX_PERIOD_MS = 3_660 * MS_PER_DAY;
+const MAX_SLOTS = 1_000;
 const MAX_WINDOW_DAYS = 10_000_000;
 const MAX_AMOUNT_PER_MS = 10_000_000_000;
 export const FS_PER_MS = 1_000_000_000_000n;
@@ -115,6 +129,9 @@ export const Limit = {
   /** `amount` within `everyMs` of the first use: `Limit.window('messages', 50, { everyMs: 18_000_000 })`. */
   window: (name: string, amount: number, options: WindowOptions): SessionLimit =>
     session(name, amount, options, 'limit', 'amount'),
+  /** `slots` leases at a time, 1 to 1,000: `Limit.concurrent('inflight', 20, { leaseMs: 120_000 })`. A lease takes one: `consume: { inflight: 1 }`. */
+  concurrent: (name: string, slots: number, options: ConcurrentOptions): ConcurrencyLimit =>
+    concurrent(name, slots, options, 'limit', 'slots'),
 } as const;
 
 /** A limit of so many tokens a window, whenever the window starts. */
@@ -128,7 +145,7 @@ export interface Rate {
 
 /** Every limit made here, with its rate: membership is the proof that its fields were checked. The values are frozen. */
 const rates = new WeakMap<TokenBucketLimit, Rate>();
-const windowed = new WeakSet<WindowedLimit>();
+const withoutRate = new WeakSet<WindowedLimit | ConcurrencyLimit>();
 
 /** The rate of a limit made by `Limit` or `parseLimit`. */
 export function rateOf(limit: TokenBucketLimit): Rate {
@@ -142,17 +159,18 @@ export function parseLimit(value: unknown, field: string): Limit {
   if (typeof value !== 'object' || value === null) {
     throw new InvalidArgument({ field, value, expected: 'a limit made by Limit.perMinute and its kind' });
   }
-  if (rates.has(value as TokenBucketLimit) || windowed.has(value as WindowedLimit)) return value as Limit;
+  if (rates.has(value as TokenBucketLimit) || withoutRate.has(value as WindowedLimit)) return value as Limit;
   const { kind: stored, name, capacity, ...options } = value as Record<string, unknown>;
   if (stored === 'quota') return quota(name, capacity, options, field);
   if (stored === 'session') return session(name, capacity, options, field);
+  if (stored === 'concurrent') return concurrent(name, capacity, options, field);
   const { kind, ...fields } = knownFields(
     value as Record<string, unknown>,
     ['kind', 'name', 'capacity', 'refillAmount', 'refillPeriodMs', 'counts', 'mode'],
     field,
   );
   if (kind !== undefined && kind !== 'bucket')
-    throw new InvalidArgument({ field: `${field}.kind`, value: kind, expected: "'bucket', 'quota' or 'session'" });
+    throw new InvalidArgument({ field: `${field}.kind`, value: kind, expected: "'bucket', 'quota', 'session' or 'concurrent'" });
   return defined(fields as unknown as CustomBucket, field);
 }
 
@@ -216,7 +234,7 @@ function quota(name: unknown, amount: unknown, options: unknown, at: string, as 
     timeZone,
     ...counted(name, counts, mode, at),
   });
-  windowed.add(limit);
+  withoutRate.add(limit);
   return limit;
 }
 
@@ -232,10 +250,27 @@ function session(name: unknown, amount: unknown, options: unknown, at: string, a
     everyMs,
     ...counted(name, counts, mode, at),
   });
-  windowed.add(limit);
+  withoutRate.add(limit);
   return limit;
 }
 
+function concurrent(name: unknown, slots: unknown, options: unknown, at: string, as = 'capacity'): ConcurrencyLimit {
+  const { leaseMs, counts, mode } = knownFields(Object(options) as Partial<ConcurrentOptions>, CONCURRENT_FIELDS, at);
+  limitName(name, `${at}.name`);
+  integerIn(slots, 1, MAX_SLOTS, `${at}.${as}`);
+  integerIn(leaseMs, 1, MS_PER_DAY, `${at}.leaseMs`);
+  const limit: ConcurrencyLimit = Object.freeze({
+    kind: 'concurrent',
+    name,
+    capacity: slots,
+    leaseMs,
+    ...counted(name, counts ?? 'inFlight', mode, at),
+  });
+  withoutRate.add(limit);
+  return limit;
+}
+
+const CONCURRENT_FIELDS = ['leaseMs', 'counts', 'mode'];
 const QUOTA_FIELDS = ['per', 'timeZone', 'counts', 'mode'];
 const WINDOW_FIELDS = ['everyMs', 'counts', 'mode'];
 

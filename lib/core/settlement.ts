@@ -28,7 +28,14 @@ export interface WindowCharge extends ChargeOfAny {
   readonly windowStartFs: bigint;
 }
 
-export type Charge = BucketCharge | WindowCharge;
+/** A slot of a concurrency limit: 1 token while it is held, 0 when it was given back, or never taken. */
+export interface SlotCharge extends ChargeOfAny {
+  readonly kind: 'slot';
+  /** The key it is held under. */
+  readonly slot: string;
+}
+
+export type Charge = BucketCharge | WindowCharge | SlotCharge;
 
 /** A change of one charge, in tokens; negative: a refund. */
 export interface Difference {
@@ -59,13 +66,15 @@ export function settlementWrites(settlements: readonly Settlement[], seen: Store
         ? { windowFs: 0n, branch: UNMOVED }
         : charge.kind === 'bucket'
           ? shifted(charge, tokens, acquiredAtFs, before, seen?.positions.get(name))
-          : settledUse(charge, tokens, before, seen?.uses.get(name), answered);
+          : charge.kind === 'slot'
+            ? freed(charge, before, answered && !seen?.slots.has(name))
+            : settledUse(charge, tokens, before, seen?.uses.get(name), answered);
       const moves = branch.kind !== 'unmoved' || before === undefined;
       writes.set(name, {
         name,
         windowFs: moves ? windowFs : before.windowFs,
         branch: moves ? branch : before.branch,
-        consumed: (before?.consumed ?? 0n) + BigInt(tokens),
+        consumed: charge.kind === 'slot' ? 0n : (before?.consumed ?? 0n) + BigInt(tokens),
       });
     }
   }
@@ -92,6 +101,13 @@ function shifted(
       ifAbsentFs: shift !== undefined && shift.ifAbsentFs > baseFs ? shift.ifAbsentFs : baseFs,
     },
   };
+}
+
+/** All the slots given back. `none`: no slots are stored, so there is nothing to give back to. */
+function freed({ slot }: SlotCharge, before: LimitWrite | undefined, none: boolean) {
+  if (none) return { windowFs: 0n, branch: UNMOVED };
+  const removed = before?.branch.kind === 'freeSlots' ? before.branch.removed : [];
+  return { windowFs: 0n, branch: { kind: 'freeSlots' as const, removed: [...removed, slot] } };
 }
 
 /** One after the other: the differences of one window, as a step from what was seen. */

@@ -22,13 +22,23 @@ export const LEASE_LIFETIME_SECONDS = 600;
 const LONGEST_TOKEN = 262_144;
 
 /**
- * One bucket in a token: resource, entity, shard, acquired at, and its charges: name, what it counts, tokens, overdrawn, and then of a token bucket
- * its token time and window, of a quota or session the start of its window (fs as decimals).
+ * One bucket in a token: resource, entity, shard, acquired at, and its charges: name, what it counts, tokens, overdrawn, and then its kind: of a
+ * token bucket with its token time and window, of a quota or session with the start of its window (fs as decimals), of a slot with its key.
  */
-type PackedGrant = readonly [string, string, number, string, readonly (readonly [string, Counts, number, 0 | 1, ...string[]])[]];
+type PackedGrant = readonly [
+  string,
+  string,
+  number,
+  string,
+  readonly (readonly [string, Counts, number, 0 | 1, ...PackedKind])[],
+];
+type PackedKind = readonly ['b', string, string] | readonly ['w', string] | readonly ['s', string];
+
+/** Of the payload's layout: a token of another one is refused, never misread. */
+const VERSION = 2;
 
 interface Payload {
-  readonly v: 1;
+  readonly v: typeof VERSION;
   readonly id: string;
   readonly ns: string;
   readonly e: string;
@@ -51,7 +61,7 @@ export function leaseTokens(keys: readonly string[], namespace: string, lifetime
   return {
     sign(lease, nowMs) {
       const payload: Payload = {
-        v: 1,
+        v: VERSION,
         id: lease.id,
         ns: namespace,
         e: lease.entity,
@@ -64,7 +74,7 @@ export function leaseTokens(keys: readonly string[], namespace: string, lifetime
     },
     verify(token, nowMs) {
       const payload = typeof token === 'string' ? authentic(token, keys) : undefined;
-      if (payload === undefined || payload.ns !== namespace)
+      if (payload?.v !== VERSION || payload.ns !== namespace)
         throw refused(token, 'a lease token that this API issued, unaltered');
       if (payload.x * 1_000 <= nowMs) {
         throw refused(token, `a lease token that has not expired (this one did at ${new Date(payload.x * 1_000).toISOString()})`);
@@ -101,20 +111,24 @@ const packed = ({ key, acquiredAtFs, charges }: Grant): PackedGrant => [
   acquiredAtFs.toString(),
   charges.map((charge) => {
     const { name, counts, tokens, overdrawn } = charge;
-    const own =
-      charge.kind === 'bucket' ? [charge.tokenFs.toString(), charge.windowFs.toString()] : [charge.windowStartFs.toString()];
-    return [name, counts, tokens, overdrawn ? 1 : 0, ...own];
+    return [name, counts, tokens, overdrawn ? 1 : 0, ...packedKind(charge)];
   }),
 ];
+
+function packedKind(charge: Charge): PackedKind {
+  if (charge.kind === 'bucket') return ['b', charge.tokenFs.toString(), charge.windowFs.toString()];
+  return charge.kind === 'window' ? ['w', charge.windowStartFs.toString()] : ['s', charge.slot];
+}
 
 const unpacked = (namespace: string, [resource, entity, shard, acquiredAtFs, charges]: PackedGrant): Grant => ({
   key: { namespace, resource, entity, shard },
   acquiredAtFs: BigInt(acquiredAtFs),
   charges: charges.map(([name, counts, tokens, overdrawn, ...own]): Charge => {
     const charge = { name, counts, tokens, ...(overdrawn === 1 && { overdrawn: true }) };
-    const [first = '0', second] = own;
-    if (second === undefined) return { ...charge, kind: 'window', windowStartFs: BigInt(first) };
-    return { ...charge, kind: 'bucket', tokenFs: BigInt(first), windowFs: BigInt(second) };
+    if (own[0] === 'b') return { ...charge, kind: 'bucket', tokenFs: BigInt(own[1]), windowFs: BigInt(own[2]) };
+    return own[0] === 'w'
+      ? { ...charge, kind: 'window', windowStartFs: BigInt(own[1]) }
+      : { ...charge, kind: 'slot', slot: own[1] };
   }),
 });
 

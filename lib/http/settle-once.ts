@@ -81,7 +81,7 @@ async function changesOf(state: LeaseState, ending: Ending): Promise<readonly Ch
     return true;
   };
   const lease = new Lease({ ...state, decidedBy: 'store', post });
-  await (ending.kind === 'release' ? lease.release() : lease.settle(ending.actual));
+  await (ending.kind === 'release' ? lease.release() : lease.end(ending.actual));
   return changes;
 }
 

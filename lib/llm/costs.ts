@@ -12,7 +12,7 @@ export interface CallTokens {
 export function costsOf(limits: Iterable<Pick<Limit, 'name' | 'counts'>>, call: CallTokens): Tokens {
   const costs = new Map<string, number>();
   for (const { name, counts } of limits) {
-    if (counts === 'requests') costs.set(name, 1);
+    if (counts === 'requests' || counts === 'inFlight') costs.set(name, 1);
     if (counts === 'tokens') costs.set(name, call.totalTokens);
     if (counts === 'inputTokens') costs.set(name, call.inputTokens);
     if (counts === 'outputTokens') costs.set(name, call.outputTokens);
@@ -20,10 +20,10 @@ export function costsOf(limits: Iterable<Pick<Limit, 'name' | 'counts'>>, call: 
   return Object.fromEntries(costs);
 }
 
-/** The costs without the requests: what a call's answer settles. A request that was made stays counted, whatever came of it. */
+/** The costs without requests and slots: what a call's answer settles. A request that was made stays counted, whatever came of it. */
 export function settledCosts(limits: Iterable<Pick<Limit, 'name' | 'counts'>>, call: CallTokens): Tokens {
   return costsOf(
-    [...limits].filter(({ counts }) => counts !== 'requests'),
+    [...limits].filter(({ counts }) => counts !== 'requests' && counts !== 'inFlight'),
     call,
   );
 }

@@ -1,8 +1,10 @@
 /** Bucket writes as DynamoDB requests: pure values, built here and sent elsewhere. */
 import type { AttributeValue, Update, UpdateItemCommandInput } from '@aws-sdk/client-dynamodb';
-import { type LimitWrite, movesPosition } from '../core/branch.js';
+import { type LimitWrite, movesPosition, movesSlots } from '../core/branch.js';
 import type { Position } from '../core/bucket.js';
+import { FS_PER_MS } from '../core/limit.js';
 import type { WindowBranch, WindowUse } from '../core/quota.js';
+import type { SlotBranch, Slots } from '../core/slots.js';
 import {
   BUCKET_SK,
   type BucketKey,
@@ -15,6 +17,7 @@ import {
   RESERVED_UNTIL,
   SCHEMA_VERSION,
   SK,
+  SLOTS_PREFIX,
   TTL,
   USED_PREFIX,
   VERSION,
@@ -28,6 +31,7 @@ interface Clauses {
   readonly names: Record<string, string>;
   readonly values: Record<string, AttributeValue>;
   readonly set: string[];
+  readonly remove: string[];
   readonly add: string[];
   readonly conditions: string[];
 }
@@ -47,6 +51,7 @@ export function bucketUpdate(tableName: string, write: BucketWrite) {
     names: { '#v': VERSION, '#ttl': TTL },
     values: { ':v': number(SCHEMA_VERSION), ':ttl': number(write.ttl.seconds) },
     set: ['#v = :v', write.ttl.ifAbsent ? '#ttl = if_not_exists(#ttl, :ttl)' : '#ttl = :ttl'],
+    remove: [],
     add: [],
     conditions: [],
   };
@@ -63,13 +68,15 @@ export function bucketUpdate(tableName: string, write: BucketWrite) {
   return {
     TableName: tableName,
     Key: bucketItemKey(write.key),
-    UpdateExpression: `SET ${clauses.set.join(', ')}${clauses.add.length > 0 ? ` ADD ${clauses.add.join(', ')}` : ''}`,
+    UpdateExpression: [clause('SET', clauses.set), clause('REMOVE', clauses.remove), clause('ADD', clauses.add)].join('').trim(),
     ...(clauses.conditions.length > 0 && { ConditionExpression: clauses.conditions.join(' AND ') }),
     ExpressionAttributeNames: clauses.names,
     ExpressionAttributeValues: clauses.values,
     ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
   } satisfies Update & UpdateItemCommandInput;
 }
+
+const clause = (verb: string, parts: readonly string[]): string => (parts.length > 0 ? `${verb} ${parts.join(', ')} ` : '');
 
 /**
  * One limit's clauses. On the axis of stored z (see core/branch.ts):
@@ -81,6 +88,10 @@ function limitClauses(clauses: Clauses, limit: LimitWrite, index: number): void 
   const { names, values, set, conditions } = clauses;
   counter(clauses, `#u${index}`, CONSUMED_PREFIX + limit.name, `:u${index}`, limit.consumed);
   if (limit.branch.kind === 'unmoved') return;
+  if (movesSlots(limit.branch)) {
+    slotClauses(clauses, limit.name, limit.branch, index);
+    return;
+  }
   if (!movesPosition(limit.branch)) {
     windowClauses(clauses, limit.name, limit.branch, index);
     return;
@@ -141,6 +152,51 @@ function windowClauses({ names, values, set, conditions }: Clauses, limit: strin
   if (branch.add !== 0n) set.push(`${q} = ${q} + ${value('a', branch.add)}`);
 }
 
+/** A concurrency limit's clauses: on the map of its slots (see core/slots.ts). */
+function slotClauses(
+  { names, values, set, remove, conditions }: Clauses,
+  limit: string,
+  branch: SlotBranch,
+  index: number,
+): void {
+  const c = `#c${index}`;
+  names[c] = SLOTS_PREFIX + limit;
+  const slot = (key: string, letter: string, at: number): string => {
+    names[`#${letter}${index}_${at}`] = key;
+    return `${c}.#${letter}${index}_${at}`;
+  };
+  if (branch.kind === 'firstSlots') {
+    conditions.push(`attribute_not_exists(${c})`);
+    values[`:c${index}`] = slotMap(branch.taken);
+    set.push(`${c} = :c${index}`);
+    return;
+  }
+  if (branch.kind === 'rewriteSlots') {
+    conditions.push(`${c} = :e${index}`);
+    values[`:e${index}`] = slotMap(branch.seen);
+    values[`:c${index}`] = slotMap(branch.slots);
+    set.push(`${c} = :c${index}`);
+    return;
+  }
+  // A path below a map that is not there is an error on AWS, not a failed condition: this condition comes first.
+  if (branch.kind === 'freeSlots') conditions.push(`attribute_exists(${c})`);
+  remove.push(...branch.removed.map((key, at) => slot(key, 'r', at)));
+  if (branch.kind === 'freeSlots') return;
+  values[`:m${index}`] = number(branch.most);
+  conditions.push(`size(${c}) <= :m${index}`);
+  conditions.push(...branch.present.map((key) => `attribute_exists(${slot(key, 'r', branch.removed.indexOf(key))})`));
+  let at = 0;
+  for (const [key, expiresFs] of branch.taken) {
+    values[`:t${index}_${at}`] = number(expiresFs / FS_PER_MS);
+    set.push(`${slot(key, 't', at)} = :t${index}_${at}`);
+    at += 1;
+  }
+}
+
+const slotMap = (slots: Slots): AttributeValue => ({
+  M: Object.fromEntries([...slots].map(([key, expiresFs]) => [key, number(expiresFs / FS_PER_MS)])),
+});
+
 function counter(clauses: Clauses, name: string, attribute: string, placeholder: string, amount: bigint | number): void {
   if (BigInt(amount) === 0n) return;
   clauses.names[name] = attribute;
@@ -154,7 +210,12 @@ const number = (value: bigint | number): AttributeValue => ({ N: value.toString(
 export function bucketState(item: Record<string, AttributeValue>): BucketState {
   const positions = new Map<string, Position>();
   const uses = new Map<string, WindowUse>();
+  const slots = new Map<string, Slots>();
   for (const [attribute, value] of Object.entries(item)) {
+    if (value.M !== undefined && attribute.startsWith(SLOTS_PREFIX)) {
+      const taken = Object.entries(value.M).map(([key, { N: ms = '0' }]) => [key, BigInt(ms) * FS_PER_MS] as const);
+      slots.set(attribute.slice(SLOTS_PREFIX.length), new Map(taken));
+    }
     if (value.N === undefined) continue;
     if (attribute.startsWith(WINDOW_START_PREFIX)) {
       const name = attribute.slice(WINDOW_START_PREFIX.length);
@@ -170,6 +231,7 @@ export function bucketState(item: Record<string, AttributeValue>): BucketState {
   return {
     positions,
     uses,
+    slots,
     ...(reservedUntil !== undefined && { reservedUntilFs: BigInt(reservedUntil) }),
     ttlSeconds: ttl === undefined ? undefined : Number(ttl),
   };

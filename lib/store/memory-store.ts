@@ -1,5 +1,6 @@
-import { evaluated, movesPosition } from '../core/branch.js';
+import { evaluated, movesPosition, movesSlots } from '../core/branch.js';
 import { evaluatedUse } from '../core/quota.js';
+import { evaluatedSlots } from '../core/slots.js';
 import { BUCKET_SK, type BucketKey, bucketPk } from './schema.js';
 import {
   type BucketState,
@@ -97,6 +98,7 @@ export class MemoryStore implements Store {
 function after(write: BucketWrite, stored: BucketState | undefined): BucketState | undefined {
   const positions = new Map(stored?.positions);
   const uses = new Map(stored?.uses);
+  const slots = new Map(stored?.slots);
   for (const limit of write.limits) {
     const { name, branch, windowFs } = limit;
     if (branch.kind === 'unmoved') continue;
@@ -104,6 +106,10 @@ function after(write: BucketWrite, stored: BucketState | undefined): BucketState
       const position = evaluated(branch, windowFs, stored?.positions.get(name));
       if (position === undefined) return undefined;
       positions.set(name, position);
+    } else if (movesSlots(branch)) {
+      const held = evaluatedSlots(branch, stored?.slots.get(name));
+      if (held === undefined) return undefined;
+      slots.set(name, held);
     } else {
       const use = evaluatedUse(branch, stored?.uses.get(name));
       if (use === undefined) return undefined;
@@ -111,7 +117,7 @@ function after(write: BucketWrite, stored: BucketState | undefined): BucketState
     }
   }
   const ttlSeconds = write.ttl.ifAbsent ? (stored?.ttlSeconds ?? write.ttl.seconds) : write.ttl.seconds;
-  return { positions, uses, reservedUntilFs: write.reservedUntilFs ?? stored?.reservedUntilFs, ttlSeconds };
+  return { positions, uses, slots, reservedUntilFs: write.reservedUntilFs ?? stored?.reservedUntilFs, ttlSeconds };
 }
 
 const itemId = (key: ItemKey): string => `${key.pk}\n${key.sk}`;

@@ -15,6 +15,8 @@ export const CONSUMED_PREFIX = 'u_';
 /** Of a quota or session: when the window of its last use started (fs since the epoch), and what was used in it. */
 export const WINDOW_START_PREFIX = 's_';
 export const USED_PREFIX = 'q_';
+/** Of a concurrency limit: a map of the slots taken, each with its expiry in ms since the epoch. */
+export const SLOTS_PREFIX = 'c_';
 /** Requests admitted, denials reported (bucket and usage items). */
 export const REQUESTS = 'n';
 export const DENIALS = 'd';

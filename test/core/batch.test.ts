@@ -100,7 +100,7 @@ describe('a batch', () => {
           const longer =
             kind === 'acquire'
               ? withAcquire(batch, sharing(limits, costs, within), nowFs, nowFs)
-              : withDifferences(batch, differencesOf(earlier, costs), 0);
+              : withDifferences(batch, differencesOf(earlier, costs), 0, START);
           expect(longer === undefined).toBe(next === undefined);
           counted[next === undefined ? 'left' : 'taken'] += 1;
           if (longer === undefined || next === undefined) continue;
@@ -161,7 +161,7 @@ describe('a batch', () => {
           const longer =
             kind === 'acquire'
               ? withAcquire(batch, sharing(limits, costs, within), START, START)
-              : withDifferences(batch, differencesOf(limits, costs), 0);
+              : withDifferences(batch, differencesOf(limits, costs), 0, START);
           batch = longer ?? batch;
         }
         const demands = sharing(limits, costsOf(limits, cost), share);
@@ -193,11 +193,11 @@ it.each([
 
 it('counts the acquires in it and the requests that settlements bring, and takes no settlement of a limit that it does not write', () => {
   const one = withAcquire(empty, demandsOf([rpm, tpm], [1, 50]), START, START);
-  const two = one && withDifferences(one, [{ charge: chargeOf(tpm, 50), tokens: -20 }], 3);
+  const two = one && withDifferences(one, [{ charge: chargeOf(tpm, 50), tokens: -20 }], 3, START);
   expect([two?.acquires, two?.requests]).toEqual([1, 4]);
   expect(two && batchWrites(two, NOTHING_STORED, START).map(({ name, consumed }) => ({ name, consumed }))).toEqual([
     { name: 'rpm', consumed: 1n },
     { name: 'tpm', consumed: 30n },
   ]);
-  expect(withDifferences(empty, [{ charge: chargeOf(Limit.perDay('usd', 5), 1), tokens: 1 }], 0)).toBeUndefined();
+  expect(withDifferences(empty, [{ charge: chargeOf(Limit.perDay('usd', 5), 1), tokens: 1 }], 0, START)).toBeUndefined();
 });

@@ -14,7 +14,7 @@ export interface BucketDemand extends Demand {
 }
 
 /** What is stored of a bucket of token buckets only. */
-export const storedOf = (positions: Positions): Stored => ({ positions, uses: new Map() });
+export const storedOf = (positions: Positions): Stored => ({ positions, uses: new Map(), slots: new Map() });
 
 /** The position that a token bucket's write leaves, undefined where its condition fails. */
 export function evaluatedWrite({ name, branch, windowFs }: LimitWrite, stored: Position | undefined): Position | undefined {

@@ -211,7 +211,7 @@ describe('parseLimit', () => {
     {
       value: { ...record, kind: 'window' },
       field: 'limits[2].kind',
-      expected: "'bucket', 'quota' or 'session'",
+      expected: "'bucket', 'quota', 'session' or 'concurrent'",
       got: '"window"',
     },
     {

@@ -29,7 +29,7 @@ function batchOf(operations: readonly Operation[], positions: ReadonlyMap<string
     const next =
       'acquire' in operation
         ? withAcquire(batch, demandsOf(limits, operation.acquire), START, START)
-        : withDifferences(batch, [{ charge: { ...charge, overdrawn: operation.overdrawn }, tokens: operation.settle }], 0);
+        : withDifferences(batch, [{ charge: { ...charge, overdrawn: operation.overdrawn }, tokens: operation.settle }], 0, START);
     if (next === undefined) throw new Error('an observed limit refused');
     batch = next;
   }

@@ -117,6 +117,7 @@ describe.each(eachStore)('a bucket write on the $name store', ({ fresh }: StoreU
         ['c', { fullAtFs: Z, windowFs: W }],
       ]),
       uses: new Map(),
+      slots: new Map(),
       ttlSeconds: TTL,
     });
   });
@@ -134,6 +135,7 @@ describe.each(eachStore)('a bucket write on the $name store', ({ fresh }: StoreU
           ['tpm', { fullAtFs: Z + 1n, windowFs: W }],
         ]),
         uses: new Map(),
+        slots: new Map(),
         ttlSeconds: TTL,
       },
     });
@@ -147,6 +149,7 @@ describe.each(eachStore)('a bucket write on the $name store', ({ fresh }: StoreU
           ['tpm', { fullAtFs: Z + 701n, windowFs: W }],
         ]),
         uses: new Map(),
+        slots: new Map(),
         ttlSeconds: TTL,
       },
     });
@@ -157,7 +160,7 @@ describe.each(eachStore)('a bucket write on the $name store', ({ fresh }: StoreU
 
     expect(await store.write(bucketWrite(key, [limitWrite('tpm', busy)]))).toEqual({
       applied: false,
-      state: { positions: new Map(), uses: new Map(), ttlSeconds: undefined },
+      state: { positions: new Map(), uses: new Map(), slots: new Map(), ttlSeconds: undefined },
     });
     expect(await store.read(key)).toBeUndefined();
   });

@@ -35,7 +35,12 @@ describe.each(eachStore)('items of the $name store', ({ fresh }: StoreUnderTest)
     denials: 0,
     ttl: { seconds: 4_000_000_000, ifAbsent: true },
   });
-  const bucketState = { positions: new Map([['tpm', { fullAtFs: Z, windowFs: W }]]), uses: new Map(), ttlSeconds: 4_000_000_000 };
+  const bucketState = {
+    positions: new Map([['tpm', { fullAtFs: Z, windowFs: W }]]),
+    uses: new Map(),
+    slots: new Map(),
+    ttlSeconds: 4_000_000_000,
+  };
 
   it('gives items in the order of their keys, undefined where there is none, and one asked for twice twice', async () => {
     await putAll({ pk, sk: 'a', n: 1 }, { pk, sk: 'b', n: 2 });
@@ -176,7 +181,7 @@ describe.each(eachStore)('items of the $name store', ({ fresh }: StoreUnderTest)
       failed: [
         { index: 0, met: { pk, sk: 'taken' }, state: undefined },
         { index: 2, met: undefined, state: undefined },
-        { index: 3, met: undefined, state: { positions: new Map(), uses: new Map(), ttlSeconds: undefined } },
+        { index: 3, met: undefined, state: { positions: new Map(), uses: new Map(), slots: new Map(), ttlSeconds: undefined } },
       ],
     });
   });
