@@ -93,6 +93,108 @@ export class CostExceedsCapacity extends HeadgateError {
   }
 }
 
+/** A cost that no shard of the bucket could ever hold, though all of them together might. No waiting helps; nothing was written. Not a 429. */
+export class CostExceedsShard extends HeadgateError {
+  readonly code = 'CostExceedsShard';
+  readonly entity: string;
+  readonly resource: string;
+  readonly limit: string;
+  /** What the largest shard holds when full. */
+  readonly shardCapacity: number;
+  readonly shards: number;
+  readonly requested: number;
+
+  constructor(details: {
+    readonly entity: string;
+    readonly resource: string;
+    readonly limit: string;
+    readonly shardCapacity: number;
+    readonly shards: number;
+    readonly requested: number;
+  }) {
+    super(
+      `Expected the cost of ${details.limit} to be at most ${details.shardCapacity}, the capacity of one of ${details.shards} shards ` +
+        `(entity ${shown(details.entity)}, resource ${shown(details.resource)}), got ${details.requested}`,
+    );
+    this.entity = details.entity;
+    this.resource = details.resource;
+    this.limit = details.limit;
+    this.shardCapacity = details.shardCapacity;
+    this.shards = details.shards;
+    this.requested = details.requested;
+  }
+}
+
+/** The resource is switched off, for this entity or for all: no waiting helps. Nothing was written. Not a 429. */
+export class ResourceDisabled extends HeadgateError {
+  readonly code = 'ResourceDisabled';
+
+  constructor(
+    readonly entity: string,
+    readonly resource: string,
+    /** Where that is stored: `entity+resource`, `entity`, `tier+resource`, `tier`, `resource` or `system`. */
+    readonly scope: string,
+  ) {
+    super(
+      `Expected resource ${shown(resource)} to be enabled for entity ${shown(entity)}: it is disabled by what is stored for the ${scope}`,
+    );
+  }
+}
+
+/** The entity's tier allows other resources. Nothing was written. Not a 429. */
+export class ResourceNotAllowed extends HeadgateError {
+  readonly code = 'ResourceNotAllowed';
+  readonly entity: string;
+  readonly resource: string;
+  readonly tier: string;
+  /** The names and patterns that are allowed. */
+  readonly allowed: readonly string[];
+
+  constructor(details: {
+    readonly entity: string;
+    readonly resource: string;
+    readonly tier: string;
+    readonly allowed: readonly string[];
+  }) {
+    super(
+      `Expected the resource to be one that tier ${shown(details.tier)} allows (${details.allowed.join(', ')}; entity ` +
+        `${shown(details.entity)}), got ${shown(details.resource)}`,
+    );
+    this.entity = details.entity;
+    this.resource = details.resource;
+    this.tier = details.tier;
+    this.allowed = details.allowed;
+  }
+}
+
+/** The call is longer than the entity's tier allows. Nothing was written. Not a 429. */
+export class ContextTooLong extends HeadgateError {
+  readonly code = 'ContextTooLong';
+  readonly entity: string;
+  readonly resource: string;
+  readonly tier: string;
+  readonly maxContextTokens: number;
+  readonly contextTokens: number;
+
+  constructor(details: {
+    readonly entity: string;
+    readonly resource: string;
+    readonly tier: string;
+    readonly maxContextTokens: number;
+    readonly contextTokens: number;
+  }) {
+    super(
+      `Expected a context of at most ${details.maxContextTokens} tokens, the most that tier ${shown(details.tier)} allows ` +
+        `(entity ${shown(details.entity)}, resource ${shown(details.resource)}), got ${details.contextTokens}`,
+    );
+    this.entity = details.entity;
+    this.resource = details.resource;
+    this.tier = details.tier;
+    this.maxContextTokens = details.maxContextTokens;
+    this.contextTokens = details.contextTokens;
+  }
+}
+
 /** A request or settlement names a limit that is not configured. */
 export class UnknownLimit extends HeadgateError {
   readonly code = 'UnknownLimit';

@@ -21,7 +21,9 @@ export {
 } from './core/limit.js';
 export {
   Contended,
+  ContextTooLong,
   CostExceedsCapacity,
+  CostExceedsShard,
   EntityExists,
   HeadgateError,
   InvalidArgument,
@@ -29,6 +31,8 @@ export {
   LimiterUnavailable,
   NoLimitsConfigured,
   QueueFull,
+  ResourceDisabled,
+  ResourceNotAllowed,
   UnknownLimit,
 } from './errors.js';
 export { type DecidedBy, Lease, type Tokens } from './lease.js';

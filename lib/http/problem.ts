@@ -6,6 +6,8 @@ import {
   LeaseClosed,
   LimiterUnavailable,
   QueueFull,
+  ResourceDisabled,
+  ResourceNotAllowed,
 } from '../errors.js';
 import { RateLimitExceeded } from '../rate-limit-exceeded.js';
 
@@ -40,6 +42,8 @@ export function problemOf(error: unknown): Problem {
   if (error instanceof LimiterUnavailable || error instanceof Contended || error instanceof QueueFull) {
     return problem(503, error.code, 'No decision', error.message, { headers: { 'Retry-After': '1' } });
   }
+  if (error instanceof ResourceDisabled || error instanceof ResourceNotAllowed)
+    return problem(403, error.code, 'Forbidden', error.message);
   if (error instanceof InvalidArgument && SETUP_FIELDS.includes(error.field))
     return problem(500, error.code, 'Set up wrongly', error.message);
   if (error instanceof LeaseClosed || error instanceof EntityExists) return problem(409, error.code, 'Conflict', error.message);

@@ -1,13 +1,17 @@
 import { describe, expect, it } from 'vitest';
 import {
   Contended,
+  ContextTooLong,
   CostExceedsCapacity,
+  CostExceedsShard,
   EntityExists,
   InvalidArgument,
   LeaseClosed,
   LimiterUnavailable,
   NoLimitsConfigured,
   QueueFull,
+  ResourceDisabled,
+  ResourceNotAllowed,
   UnknownLimit,
 } from '../../lib/errors.js';
 import { problem, problemOf } from '../../lib/http/problem.js';
@@ -55,6 +59,30 @@ describe('the problem of an error', () => {
       title: 'Bad request',
     },
     { error: new NoLimitsConfigured('acme', 'gpt-4'), status: 400, code: 'NoLimitsConfigured', title: 'Bad request' },
+    {
+      error: new CostExceedsShard({ ...level, limit: 'tpm', shardCapacity: 50, shards: 2, requested: 51 }),
+      status: 400,
+      code: 'CostExceedsShard',
+      title: 'Bad request',
+    },
+    {
+      error: new ContextTooLong({ ...level, tier: 'free', maxContextTokens: 8_000, contextTokens: 8_001 }),
+      status: 400,
+      code: 'ContextTooLong',
+      title: 'Bad request',
+    },
+    {
+      error: new ResourceDisabled('acme', 'gpt-4', 'resource'),
+      status: 403,
+      code: 'ResourceDisabled',
+      title: 'Forbidden',
+    },
+    {
+      error: new ResourceNotAllowed({ ...level, tier: 'free', allowed: ['gpt-4o*'] }),
+      status: 403,
+      code: 'ResourceNotAllowed',
+      title: 'Forbidden',
+    },
     { error: new LeaseClosed('a-lease'), status: 409, code: 'LeaseClosed', title: 'Conflict' },
     { error: new EntityExists('acme'), status: 409, code: 'EntityExists', title: 'Conflict' },
     { error: invalid('HEADGATE_TABLE'), status: 500, code: 'InvalidArgument', title: 'Set up wrongly' },
