@@ -8,12 +8,12 @@ import {
   QueryCommand,
   type QueryCommandOutput,
   TransactionCanceledException,
-  type TransactWriteItem,
   TransactWriteItemsCommand,
   UpdateItemCommand,
 } from '@aws-sdk/client-dynamodb';
 import { marshall, unmarshall } from '@aws-sdk/util-dynamodb';
-import { bucketItemKey, bucketState, bucketUpdate, updateBucket } from './bucket-expressions.js';
+import { bucketItemKey, bucketState, updateBucket } from './bucket-expressions.js';
+import { marshalledKey, transactItem } from './dynamo-operations.js';
 import { failure, INSIDE_RETRIES, singleAttempt, unwrapped } from './dynamo-send.js';
 import { type BucketKey, PK, SK } from './schema.js';
 import {
@@ -24,6 +24,7 @@ import {
   type Item,
   type ItemKey,
   type Operation,
+  type QueryOptions,
   type Store,
   StoreFailure,
   type TransactionResult,
@@ -64,12 +65,15 @@ export class DynamoStore implements Store {
     return item === undefined ? undefined : bucketState(item);
   }
 
-  async getItems(keys: readonly ItemKey[], { signal }: CallOptions = {}): Promise<readonly (Item | undefined)[]> {
+  async getItems(
+    keys: readonly ItemKey[],
+    { signal, consistent = false }: CallOptions & { readonly consistent?: boolean } = {},
+  ): Promise<readonly (Item | undefined)[]> {
     const found = new Map<string, Item>();
     // DynamoDB refuses a batch that names a key twice.
     const distinct = [...new Map(keys.map((key) => [itemId(key), key])).values()];
     let wanted: KeysAndAttributes[] =
-      distinct.length === 0 ? [] : [{ Keys: distinct.map((key) => marshall({ [PK]: key.pk, [SK]: key.sk })) }];
+      distinct.length === 0 ? [] : [{ Keys: distinct.map(marshalledKey), ConsistentRead: consistent }];
     for (let round = 0; wanted.length > 0; round += 1) {
       if (round > 0) await setTimeout(UNPROCESSED_PAUSE_MS * 2 ** round, undefined, signal && { signal });
       if (round === UNPROCESSED_ROUNDS) {
@@ -93,28 +97,30 @@ export class DynamoStore implements Store {
     return keys.map((key) => found.get(itemId(key)));
   }
 
-  async queryItems(pk: string, skPrefix: string, { signal }: CallOptions = {}): Promise<readonly Item[]> {
+  async queryItems(pk: string, skPrefix: string, { signal, after, most }: QueryOptions = {}): Promise<readonly Item[]> {
     const items: Item[] = [];
-    let start: QueryCommandOutput['LastEvaluatedKey'];
+    let start: QueryCommandOutput['LastEvaluatedKey'] = after === undefined ? undefined : marshalledKey({ pk, sk: after });
     do {
       const command = new QueryCommand({
         TableName: this.#tableName,
-        KeyConditionExpression: '#pk = :pk AND begins_with(#sk, :prefix)',
-        ExpressionAttributeNames: { '#pk': PK, '#sk': SK },
-        ExpressionAttributeValues: marshall({ ':pk': pk, ':prefix': skPrefix }),
+        // DynamoDB refuses an empty prefix.
+        KeyConditionExpression: skPrefix === '' ? '#pk = :pk' : '#pk = :pk AND begins_with(#sk, :prefix)',
+        ExpressionAttributeNames: { '#pk': PK, ...(skPrefix !== '' && { '#sk': SK }) },
+        ExpressionAttributeValues: marshall({ ':pk': pk, ...(skPrefix !== '' && { ':prefix': skPrefix }) }),
         ExclusiveStartKey: start,
         ConsistentRead: true,
+        ...(most !== undefined && { Limit: most - items.length }),
       });
       const page = await this.#sent(() => this.#client.send(command, abortedBy(signal)));
       items.push(...(page.Items ?? []).map((item) => unmarshall(item) as Item));
       start = page.LastEvaluatedKey;
-    } while (start !== undefined);
+    } while (start !== undefined && items.length < (most ?? Number.POSITIVE_INFINITY));
     return items;
   }
 
   async transact(operations: readonly Operation[], { signal }: CallOptions = {}): Promise<TransactionResult> {
     const command = new TransactWriteItemsCommand({
-      TransactItems: operations.map((operation) => this.#transactItem(operation)),
+      TransactItems: operations.map((operation) => transactItem(this.#tableName, operation)),
     });
     command.middlewareStack.add(singleAttempt, INSIDE_RETRIES);
     try {
@@ -139,43 +145,6 @@ export class DynamoStore implements Store {
         throw new StoreFailure('DynamoDB cancelled the transaction', { ambiguous: false, retryable: true, cause });
       }
       throw await failure(error, this.#client, this.#tableName);
-    }
-  }
-
-  #transactItem(operation: Operation): TransactWriteItem {
-    const TableName = this.#tableName;
-    switch (operation.kind) {
-      case 'put':
-        return {
-          Put: {
-            TableName,
-            Item: marshall(operation.item, { removeUndefinedValues: true }),
-            ...(operation.ifAbsent && {
-              ConditionExpression: 'attribute_not_exists(#pk)',
-              ExpressionAttributeNames: { '#pk': PK },
-              ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
-            }),
-          },
-        };
-      case 'remove':
-        return {
-          Delete: {
-            TableName,
-            Key: marshall({ [PK]: operation.key.pk, [SK]: operation.key.sk }),
-            ...(operation.ifPresent && { ConditionExpression: 'attribute_exists(#pk)', ExpressionAttributeNames: { '#pk': PK } }),
-          },
-        };
-      case 'requirePresent':
-        return {
-          ConditionCheck: {
-            TableName,
-            Key: marshall({ [PK]: operation.key.pk, [SK]: operation.key.sk }),
-            ConditionExpression: 'attribute_exists(#pk)',
-            ExpressionAttributeNames: { '#pk': PK },
-          },
-        };
-      case 'bucket':
-        return { Update: bucketUpdate(TableName, operation.write) };
     }
   }
 

@@ -6,9 +6,12 @@ import {
   type BucketState,
   type BucketWrite,
   EMPTY_BUCKET,
+  type Equal,
   type Item,
   type ItemKey,
+  type ItemUpdate,
   type Operation,
+  type QueryOptions,
   type Store,
   type TransactionResult,
   type WriteResult,
@@ -39,10 +42,11 @@ export class MemoryStore implements Store {
     return keys.map((key) => copied(this.#items.get(itemId(key))));
   }
 
-  async queryItems(pk: string, skPrefix: string): Promise<readonly Item[]> {
+  async queryItems(pk: string, skPrefix: string, { after: start, most }: QueryOptions = {}): Promise<readonly Item[]> {
     return [...this.#items.values()]
-      .filter((item) => item.pk === pk && item.sk.startsWith(skPrefix))
-      .sort((a, b) => Buffer.compare(Buffer.from(a.sk), Buffer.from(b.sk)))
+      .filter((item) => item.pk === pk && item.sk.startsWith(skPrefix) && (start === undefined || byBytes(item.sk, start) > 0))
+      .sort((a, b) => byBytes(a.sk, b.sk))
+      .slice(0, most)
       .map((item) => structuredClone(item));
   }
 
@@ -64,9 +68,11 @@ export class MemoryStore implements Store {
         return operation.ifAbsent && met !== undefined ? { met: copied(met), state: undefined } : undefined;
       }
       case 'remove':
-        return operation.ifPresent && !this.#items.has(itemId(operation.key)) ? { met: undefined, state: undefined } : undefined;
+        if (!operation.ifPresent && operation.ifEqual === undefined) return undefined;
+        return this.#unlike(operation.key, operation.ifEqual);
+      case 'update':
       case 'requirePresent':
-        return this.#items.has(itemId(operation.key)) ? undefined : { met: undefined, state: undefined };
+        return this.#unlike(operation.key, operation.ifEqual);
       case 'bucket': {
         const stored = this.#buckets.get(bucketPk(operation.write.key));
         return after(operation.write, stored) === undefined ? { met: undefined, state: stored ?? EMPTY_BUCKET } : undefined;
@@ -74,10 +80,22 @@ export class MemoryStore implements Store {
     }
   }
 
+  #unlike(key: ItemKey, equal: Equal = {}): { met: Item | undefined; state: undefined } | undefined {
+    const met = this.#items.get(itemId(key));
+    const alike = met !== undefined && Object.entries(equal).every(([attribute, value]) => met[attribute] === value);
+    return alike ? undefined : { met: copied(met), state: undefined };
+  }
+
   #perform(operation: Operation): void {
     switch (operation.kind) {
       case 'put':
         this.#items.set(itemId(operation.item), structuredClone(operation.item));
+        return;
+      case 'update':
+        this.#items.set(
+          itemId(operation.key),
+          updated({ ...this.#items.get(itemId(operation.key)), ...operation.key }, operation),
+        );
         return;
       case 'remove':
         this.#items.delete(itemId(operation.key));
@@ -120,5 +138,12 @@ function after(write: BucketWrite, stored: BucketState | undefined): BucketState
   return { positions, uses, slots, reservedUntilFs: write.reservedUntilFs ?? stored?.reservedUntilFs, ttlSeconds };
 }
 
+function updated(item: Item, { set = {}, add = {} }: ItemUpdate): Item {
+  const changed: Record<string, unknown> = { ...item, ...structuredClone(set) };
+  for (const [attribute, amount] of Object.entries(add)) changed[attribute] = Number(changed[attribute] ?? 0) + amount;
+  return Object.fromEntries(Object.entries(changed).filter(([, value]) => value !== undefined)) as unknown as Item;
+}
+
+const byBytes = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));
 const itemId = (key: ItemKey): string => `${key.pk}\n${key.sk}`;
 const copied = (item: Item | undefined): Item | undefined => (item === undefined ? undefined : structuredClone(item));

@@ -44,12 +44,27 @@ export interface Item {
 
 export type ItemKey = Pick<Item, 'pk' | 'sk'>;
 
-/** One part of a transaction. */
+/** Attributes that a present item must have, each with exactly this value. */
+export type Equal = Readonly<Record<string, string | number>>;
+
+/** One part of a transaction. `ifEqual` also asks that the item is present. */
 export type Operation =
   | { readonly kind: 'put'; readonly item: Item; readonly ifAbsent?: boolean }
-  | { readonly kind: 'remove'; readonly key: ItemKey; readonly ifPresent?: boolean }
-  | { readonly kind: 'requirePresent'; readonly key: ItemKey }
+  | ItemUpdate
+  | { readonly kind: 'remove'; readonly key: ItemKey; readonly ifPresent?: boolean; readonly ifEqual?: Equal }
+  | { readonly kind: 'requirePresent'; readonly key: ItemKey; readonly ifEqual?: Equal }
   | { readonly kind: 'bucket'; readonly write: BucketWrite };
+
+/** Changes some attributes of an item that is present; the others stay as they are. */
+export interface ItemUpdate {
+  readonly kind: 'update';
+  readonly key: ItemKey;
+  /** New values; undefined takes the attribute away. */
+  readonly set?: Readonly<Record<string, unknown>>;
+  /** Added to numbers; an absent one counts as 0. */
+  readonly add?: Readonly<Record<string, number>>;
+  readonly ifEqual?: Equal;
+}
 
 /** Whether a transaction happened; if not, the operations whose conditions failed, each with the item it met. */
 export type TransactionResult =
@@ -67,15 +82,26 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Which of the items found. */
+export interface QueryOptions extends CallOptions {
+  /** Only those whose sort key comes after this one, which need not be there. */
+  readonly after?: string | undefined;
+  /** No more than this, from 1. @default all */
+  readonly most?: number | undefined;
+}
+
 /** Every method throws `StoreFailure` when there is no answer, and `InvalidArgument` when the store is set up wrongly. */
 export interface Store {
   write(write: BucketWrite, options?: CallOptions): Promise<WriteResult>;
   /** The bucket as it is now, strongly consistent; undefined where there is no item. */
   read(key: BucketKey, options?: CallOptions): Promise<BucketState | undefined>;
   /** The items of these keys, in their order, undefined where there is none. At most 100 different keys. */
-  getItems(keys: readonly ItemKey[], options?: CallOptions): Promise<readonly (Item | undefined)[]>;
-  /** Every item of a partition whose sort key starts with the prefix, in the order of the sort key's UTF-8 bytes. */
-  queryItems(pk: string, skPrefix: string, options?: CallOptions): Promise<readonly Item[]>;
+  getItems(
+    keys: readonly ItemKey[],
+    options?: CallOptions & { /** As they are now, at twice the price. @default false */ readonly consistent?: boolean },
+  ): Promise<readonly (Item | undefined)[]>;
+  /** The items of a partition whose sort key starts with the prefix, as they are now, in the order of the sort key's UTF-8 bytes. */
+  queryItems(pk: string, skPrefix: string, options?: QueryOptions): Promise<readonly Item[]>;
   /** All operations, or none. At most 100. */
   transact(operations: readonly Operation[], options?: CallOptions): Promise<TransactionResult>;
 }
