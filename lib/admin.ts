@@ -10,9 +10,9 @@ import {
   storedLimitsOf,
 } from './config/config-records.js';
 import { createEntity, getEntity, type NewEntity } from './config/entities.js';
-import { Resolution } from './config/resolution.js';
+import { type Level, Resolution } from './config/resolution.js';
 import type { Limit } from './core/limit.js';
-import { InvalidArgument, LimiterUnavailable } from './errors.js';
+import { InvalidArgument, LimiterUnavailable, NoLimitsConfigured } from './errors.js';
 import type { Tokens } from './lease.js';
 import { parseLimits } from './limit-set.js';
 import { type StoreOptions, storeOf } from './limiter-options.js';
@@ -101,14 +101,25 @@ export class HeadgateAdmin {
 
   /** Makes an entity's bucket on a resource as new: full, without debt or queue. What was used stays counted. */
   async reset(bucket: { readonly entity: string; readonly resource: string }): Promise<void> {
-    await resetBucket(this.#store, this.#bucketKey(bucket));
+    const key = this.#bucketKey(bucket);
+    await resetBucket(this.#store, key, (await this.#ownLevel(bucket))?.shards ?? 1);
   }
 
   /** Gives an entity's bucket tokens, up to full: `{ entity, resource, tokens: { tpm: 5000 } }`. They are no usage. */
   async topUp(bucket: { readonly entity: string; readonly resource: string; readonly tokens: Tokens }): Promise<void> {
     const key = this.#bucketKey(bucket);
-    const [own] = await this.#resolution.levels(bucket.entity, bucket.resource);
-    await topUpBucket(this.#store, this.#clock, key, own?.entity === bucket.entity ? own.limits : [], bucket.tokens);
+    const { limits = [], shards } = (await this.#ownLevel(bucket)) ?? {};
+    await topUpBucket(this.#store, this.#clock, key, limits, bucket.tokens, shards);
+  }
+
+  /** The limits that apply to an entity itself on a resource; undefined where none are stored. */
+  async #ownLevel({ entity, resource }: { readonly entity: string; readonly resource: string }): Promise<Level | undefined> {
+    try {
+      return (await this.#resolution.levels(entity, resource)).find((level) => level.entity === entity);
+    } catch (error) {
+      if (error instanceof NoLimitsConfigured) return undefined;
+      throw error;
+    }
   }
 
   #bucketKey({ entity, resource }: { readonly entity: string; readonly resource: string }): BucketKey {

@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import type { BucketDemand } from './admission/admission.js';
+import type { SplitBucket } from './admission/shard-choice.js';
 import type { Priority } from './config/priorities.js';
 import type { Level } from './config/resolution.js';
 import type { Demand } from './core/decision.js';
 import type { Limit } from './core/limit.js';
-import { CostExceedsCapacity, InvalidArgument, UnknownLimit } from './errors.js';
+import { shardsOf } from './core/shards.js';
+import { CostExceedsCapacity, CostExceedsShard, InvalidArgument, UnknownLimit } from './errors.js';
 import { type Tokens, tokensOf } from './lease.js';
 
 export interface Asked {
@@ -16,36 +18,67 @@ export interface Asked {
 
 /**
  * What a request asks of the bucket of each level: every limit configured there, with its cost. Throws `UnknownLimit` when a cost names no limit
- * of any level, and `CostExceedsCapacity` when one is above what its limit ever holds for this priority.
+ * of any level, `CostExceedsCapacity` when one is above what its limit ever holds for this priority, and `CostExceedsShard` when it is above what
+ * the largest shard of it holds.
  */
-export function bucketDemands(levels: readonly Level[], asked: Asked): readonly BucketDemand[] {
-  const { namespace, resource, consume } = asked;
+export function bucketDemands(levels: readonly Level[], asked: Asked): readonly SplitBucket[] {
+  const { consume } = asked;
   for (const name of Object.keys(consume)) {
     if (levels.some(({ limits }) => limits.some((limit) => limit.name === name))) continue;
     const known = [...new Set(levels.flatMap(({ limits }) => limits.map((limit) => limit.name)))];
     throw new UnknownLimit({ limit: name, known, where: 'consume' });
   }
-  return levels.map((level) => ({
-    key: { namespace, resource, entity: level.entity, shard: 0 },
-    demands: level.limits.map((limit) => demand(level, limit, asked)),
-  }));
+  return levels.map((level) => splitBucket(level, asked));
 }
 
-function demand({ entity, priorities }: Level, limit: Limit, { resource, consume, priority }: Asked): Demand {
-  const requested = tokensOf(consume, limit.name) ?? 0;
-  const share = priorities?.[priority] ?? 1;
-  const within = share === 1 ? limit.capacity : Math.floor(limit.capacity * share);
-  if (limit.kind === 'concurrent') checkSlots(limit.name, limit.capacity, requested);
-  const slot = limit.kind === 'concurrent' && requested > 0 ? { slot: newSlot() } : {};
-  if (requested <= within || limit.mode === 'observe') return { limit, cost: requested, within, ...slot };
+function splitBucket(level: Level, asked: Asked): SplitBucket {
+  const { shards = 1 } = level;
+  const costs = level.limits.map((limit) => cost(level, limit, asked));
+  const shard = (index: number): BucketDemand => {
+    const demands = level.limits.map((limit, at) =>
+      demand(level, shardsOf(limit, shards)[index] ?? limit, costs[at] ?? 0, asked),
+    );
+    return { key: { namespace: asked.namespace, resource: asked.resource, entity: level.entity, shard: index }, demands };
+  };
+  const holds = (index: number): boolean =>
+    level.limits.every((limit, at) => {
+      const part = shardsOf(limit, shards)[index] ?? limit;
+      return part.mode === 'observe' || (costs[at] ?? 0) <= within(level, part, asked);
+    });
+  let holding = shards;
+  // The first shards are the larger ones, by one token.
+  while (holding > 1 && !holds(holding - 1)) holding -= 1;
+  return { shards, holding, shard };
+}
+
+/** The cost of one limit, which its first shard can hold. */
+function cost(level: Level, limit: Limit, asked: Asked): number {
+  const { entity, priorities, shards = 1 } = level;
+  const { resource, consume, priority } = asked;
   const { name, capacity } = limit;
-  throw new CostExceedsCapacity({ entity, resource, limit: name, capacity, requested, ...(share < 1 && { priority, share }) });
+  const requested = tokensOf(consume, name) ?? 0;
+  const share = priorities?.[priority] ?? 1;
+  if (limit.mode !== 'observe' && requested > within(level, limit, asked))
+    throw new CostExceedsCapacity({ entity, resource, limit: name, capacity, requested, ...(share < 1 && { priority, share }) });
+  if (limit.kind === 'concurrent' && requested > 1) {
+    throw new InvalidArgument({ field: `consume.${name}`, value: requested, expected: '0 or 1: a lease takes one slot' });
+  }
+  if (limit.mode === 'observe') return requested;
+  const shardCapacity = within(level, shardsOf(limit, shards)[0] ?? limit, asked);
+  if (requested > shardCapacity) throw new CostExceedsShard({ entity, resource, limit: name, shardCapacity, shards, requested });
+  return requested;
+}
+
+function demand(level: Level, limit: Limit, requested: number, asked: Asked): Demand {
+  const slot = limit.kind === 'concurrent' && requested > 0 ? { slot: newSlot() } : {};
+  return { limit, cost: requested, within: within(level, limit, asked), ...slot };
+}
+
+/** How much of a limit may be in use with a request of this priority. */
+function within({ priorities }: Level, { capacity }: Limit, { priority }: Asked): number {
+  const share = priorities?.[priority] ?? 1;
+  return share === 1 ? capacity : Math.floor(capacity * share);
 }
 
 /** A key that no other slot of the bucket has: 48 random bits, short because it is stored. */
 const newSlot = (): string => randomBytes(6).toString('base64url');
-
-function checkSlots(name: string, capacity: number, requested: number): void {
-  if (requested <= 1 || requested > capacity) return;
-  throw new InvalidArgument({ field: `consume.${name}`, value: requested, expected: '0 or 1: a lease takes one slot' });
-}

@@ -1,19 +1,22 @@
-import { Admission, type BucketDemand, type Grant, grantOf } from './admission/admission.js';
+import { Admission, type Grant, grantsOf } from './admission/admission.js';
 import { Fallback } from './admission/fallback.js';
-import type { Decision } from './admission/operation.js';
+import type { Choice, SplitBucket } from './admission/shard-choice.js';
 import { emptyTally, type Tally } from './admission/tally.js';
+import { type Answer, answerTo, type Granted, queuedFs, remainingReports, startOf } from './answer.js';
 import { bucketDemands } from './bucket-demands.js';
 import { type Clock, nowFs, nowMs } from './clock.js';
 import { type Level, Resolution } from './config/resolution.js';
 import { FS_PER_MS, type Limit } from './core/limit.js';
+import { MOST_SHARDS } from './core/shards.js';
 import { InvalidArgument, LimiterUnavailable } from './errors.js';
-import { type DecidedBy, Lease, type PostDifferences, type Tokens } from './lease.js';
+import { Lease, type PostDifferences, type Tokens } from './lease.js';
 import { type RateLimiterOptions, type Settings, settingsOf } from './limiter-options.js';
-import { type Denial, denialOf, RateLimitExceeded } from './rate-limit-exceeded.js';
-import { ceilMs, givenBack, type LimitReport, remaining, reports } from './report.js';
+import { type Denial, RateLimitExceeded } from './rate-limit-exceeded.js';
+import { ceilMs } from './report.js';
 import { type AcquireRequest, checkAcquire, checkNeeded, checkSubject, type NeededRequest, type Subject } from './request.js';
-import { dateOf, type Status, statusOf } from './status.js';
-import { type BucketState, StoreFailure } from './store/store.js';
+import { availableIn, type LevelStanding, readStanding, statusesOf, waitMsIn } from './standing.js';
+import { dateOf, type Status } from './status.js';
+import { StoreFailure } from './store/store.js';
 
 /** What a request came to: a lease, or the reasons why not. */
 export type Outcome = { readonly granted: true; readonly lease: Lease } | { readonly granted: false; readonly denial: Denial };
@@ -107,23 +110,21 @@ export class RateLimiter {
 
   /** Whole tokens by limit name, rounded down, the smallest over the levels; negative: debt, or a queue. */
   async available(subject: Subject): Promise<Record<string, number>> {
-    const least = new Map<string, number>();
-    for (const { limit, available } of standingReports(await this.#standing(subject, checkSubject(subject), {}))) {
-      least.set(limit, Math.min(available, least.get(limit) ?? available));
-    }
-    return Object.fromEntries(least);
+    return availableIn(await this.#standing(subject, checkSubject(subject), {}));
   }
 
   /** Milliseconds until `needed` may be acquired if nobody else consumes, rounded up; 0: now. Throws as `tryAcquire` does. */
   async timeUntilAvailable(request: NeededRequest): Promise<number> {
-    return denialOf(standingReports(await this.#standing(request, checkNeeded(request), request.needed))).retryAfterMs;
+    return waitMsIn(await this.#standing(request, checkNeeded(request), request.needed));
   }
 
   /** Where every limit of every level stands now: level, debt, queue, and when it is full. */
   async status(subject: Subject): Promise<Status> {
     const standing = await this.#standing(subject, checkSubject(subject), {});
-    const limits = standing.flatMap(({ bucket: { key, demands }, state, atFs }) => {
-      return demands.map(({ limit }) => statusOf(key, limit, state, atFs));
+    const limits = standing.flatMap((level) => {
+      const throttled = level.shards.some(({ key }) => this.#admission.wasThrottled(key));
+      const suggestion = throttled ? { suggestShards: Math.min(MOST_SHARDS, 2 * level.split.shards) } : {};
+      return statusesOf(level).map((status) => ({ ...status, ...suggestion }));
     });
     return { entity: subject.entity, resource: subject.resource, limits };
   }
@@ -170,27 +171,28 @@ export class RateLimiter {
   }
 
   async #decided(request: AcquireRequest, given: readonly Limit[] | undefined): Promise<Answer> {
-    let buckets: readonly BucketDemand[] | undefined;
+    let choices: readonly Choice[] | undefined;
     try {
-      buckets = await this.#buckets(request, given);
-      return await asked(this.#admission, buckets, request.maxWaitMs, 'store');
+      choices = (await this.#buckets(request, given)).map((split) => this.#admission.chosen(split));
+      return await answerTo(this.#admission, choices, request.maxWaitMs, 'store');
     } catch (error) {
       if (!(error instanceof StoreFailure)) throw error;
       this.#tally.unavailable += 1;
-      return this.#undecided(buckets, request.maxWaitMs, error);
+      return this.#undecided(choices, request.maxWaitMs, error);
     }
   }
 
-  /** What `onUnavailable` says of a request that the database did not decide. `buckets` undefined: its limits could not be read either. */
-  async #undecided(
-    buckets: readonly BucketDemand[] | undefined,
-    maxWaitMs: number | undefined,
-    cause: StoreFailure,
-  ): Promise<Answer> {
-    if (this.#settings.onUnavailable === 'allow') return asked(this.#admission, [], 0, 'allow');
-    const scaled = buckets && this.#fallback?.scaled(buckets);
+  /** What `onUnavailable` says of a request that the database did not decide. `choices` undefined: its limits could not be read either. */
+  async #undecided(choices: readonly Choice[] | undefined, maxWaitMs: number | undefined, cause: StoreFailure): Promise<Answer> {
+    if (this.#settings.onUnavailable === 'allow') return answerTo(this.#admission, [], 0, 'allow');
+    const scaled = choices && this.#fallback?.scaled(choices.map(([bucket]) => bucket));
     if (this.#fallback === undefined || scaled === undefined) throw unavailable(cause);
-    return asked(this.#fallback.admission, scaled, maxWaitMs, 'local');
+    return answerTo(
+      this.#fallback.admission,
+      scaled.map((bucket) => [bucket]),
+      maxWaitMs,
+      'local',
+    );
   }
 
   /** Resolves when all places of a granted request have come to their start. Rejects with the signal's reason. */
@@ -210,19 +212,17 @@ export class RateLimiter {
     admission.start(buckets, decisions);
   }
 
-  #lease({ entity, resource }: AcquireRequest, { buckets, decisions, decidedBy }: Granted, waitedMs: number): Lease {
-    const queuedFs = decisions.reduce((longest, { place, nowFs: at }) => {
-      return place !== undefined && place.startFs - at > longest ? place.startFs - at : longest;
-    }, 0n);
+  #lease({ entity, resource }: AcquireRequest, granted: Granted, waitedMs: number): Lease {
+    const { buckets, decisions, decidedBy } = granted;
     return new Lease({
       entity,
       resource,
       decidedBy,
       waitedMs,
-      queuedAheadMs: ceilMs(queuedFs),
+      queuedAheadMs: ceilMs(queuedFs(decisions)),
       startsAt: dateOf(Number(startOf(decisions) / FS_PER_MS) || nowMs(this.#clock)),
-      grants: zipped(buckets, decisions).map(([bucket, decision]) => grantOf(bucket, decision)),
-      limits: () => everyReport(buckets, decisions, remaining),
+      grants: grantsOf(buckets, decisions),
+      limits: () => remainingReports(granted),
       post: decidedBy === 'local' ? this.#postedLocally : this.#posted,
     });
   }
@@ -232,7 +232,7 @@ export class RateLimiter {
   }
 
   /** The buckets of a request, of its own resource first: one for each level of each resource. */
-  async #buckets(request: AcquireRequest, given: readonly Limit[] | undefined): Promise<readonly BucketDemand[]> {
+  async #buckets(request: AcquireRequest, given: readonly Limit[] | undefined): Promise<readonly SplitBucket[]> {
     const { entity, resource, consume, also = [], priority = 'normal' } = request;
     const { namespace } = this.#settings;
     const parts = await Promise.all(
@@ -250,19 +250,17 @@ export class RateLimiter {
     });
   }
 
-  /** Every level's bucket as it stands now, and what `needed` asks of it: one read a level. */
+  /** Every level's bucket as it stands now, and what `needed` asks of it. */
   async #standing(
     { entity, resource }: Subject,
     given: readonly Limit[] | undefined,
     needed: Tokens,
-  ): Promise<readonly Standing[]> {
+  ): Promise<readonly LevelStanding[]> {
     try {
       const levels = await this.#levels({ entity, resource }, given);
       const { namespace } = this.#settings;
       const buckets = bucketDemands(levels, { namespace, resource, consume: needed, priority: 'critical' });
-      const states = await Promise.all(buckets.map(({ key }) => this.#admission.read(key)));
-      const atFs = nowFs(this.#clock);
-      return zipped(buckets, states).map(([bucket, state]) => ({ bucket, state, atFs }));
+      return await readStanding(this.#admission, buckets, () => nowFs(this.#clock));
     } catch (error) {
       throw error instanceof StoreFailure ? unavailable(error) : error;
     }
@@ -285,49 +283,6 @@ export class RateLimiter {
   };
 }
 
-/** A request that was granted, by which engine, with its buckets' decisions in their order. */
-interface Granted {
-  readonly granted: true;
-  readonly admission: Admission;
-  readonly buckets: readonly BucketDemand[];
-  readonly decisions: readonly Decision[];
-  readonly decidedBy: DecidedBy;
-}
-
-/** A denial is final for a request that may take a place in the queue: the queue is longer than it would wait. */
-type Answer = Granted | { readonly granted: false; readonly denial: Denial; readonly mayQueue: boolean };
-
-async function asked(
-  admission: Admission,
-  buckets: readonly BucketDemand[],
-  maxWaitMs: number | undefined,
-  decidedBy: DecidedBy,
-): Promise<Answer> {
-  const mayQueue = buckets.every(({ demands }) =>
-    demands.every(({ limit, within = limit.capacity }) => within === limit.capacity),
-  );
-  const maxWaitFs = mayQueue && maxWaitMs !== undefined ? BigInt(Math.floor(maxWaitMs)) * FS_PER_MS : 0n;
-  const decisions = await admission.acquire(buckets, maxWaitFs);
-  if (decisions.every(({ granted }) => granted)) return { granted: true, admission, buckets, decisions, decidedBy };
-  return { granted: false, denial: denialOf(everyReport(buckets, decisions, reports)), mayQueue };
-}
-
-/** A bucket as it was read at an instant, and what is asked of it. */
-interface Standing {
-  readonly bucket: BucketDemand;
-  readonly state: BucketState;
-  readonly atFs: bigint;
-}
-
-function standingReports(standing: readonly Standing[]): readonly LimitReport[] {
-  return standing.flatMap(({ bucket: { key, demands }, state, atFs }) => reports(key, demands, state, atFs));
-}
-
-/** When all decisions start: the latest of their places; 0n for a request that starts now. */
-function startOf(decisions: readonly Decision[]): bigint {
-  return decisions.reduce((latest, { place }) => (place !== undefined && place.startFs > latest ? place.startFs : latest), 0n);
-}
-
 /** Buckets that one request may decide over. */
 const MOST_BUCKETS = 16;
 const FS_PER_NS = 1_000_000n;
@@ -335,22 +290,3 @@ const NS_PER_MS = 1e6;
 
 const unavailable = (cause: StoreFailure): LimiterUnavailable =>
   new LimiterUnavailable(`The limiter could not decide: ${cause.message}`, { cause: cause.cause ?? cause });
-
-function zipped<A, B>(as: readonly A[], bs: readonly B[]): readonly (readonly [A, B])[] {
-  return as.flatMap((a, index) => {
-    const b = bs[index];
-    return b === undefined ? [] : [[a, b] as const];
-  });
-}
-
-/** The reports of all buckets; a bucket that granted while another denied shows what it holds once its charge is back. */
-function everyReport(
-  buckets: readonly BucketDemand[],
-  decisions: readonly Decision[],
-  of: typeof reports,
-): readonly LimitReport[] {
-  return zipped(buckets, decisions).flatMap(([{ key, demands }, decision]) => {
-    const report = of === reports && decision.granted ? givenBack : of;
-    return report(key, demands, decision.stored, decision.nowFs);
-  });
-}

@@ -22,6 +22,10 @@ export interface LimitStatus {
   readonly resetMs: number;
   /** ISO 8601; null where it is full, or beyond the range of dates. */
   readonly fullAt: string | null;
+  /** How many shards this sums up. Absent: the bucket is whole. */
+  readonly shards?: number;
+  /** A number of shards to try: this process saw DynamoDB throttle the bucket. Absent: it did not. */
+  readonly suggestShards?: number;
 }
 
 export interface Status {
@@ -71,4 +75,24 @@ function queueEndFs(limit: Limit, { reservedUntilFs = 0n }: BucketState, fullAtF
   const emptyUntilFs = fullAtFs - rateOf(limit).windowFs;
   const endFs = reservedUntilFs < emptyUntilFs ? reservedUntilFs : emptyUntilFs;
   return endFs > nowFs ? endFs : nowFs;
+}
+
+/** The status of a limit from those of its shards: tokens are summed up, times are the latest. Not for none. */
+export function together(shards: readonly LimitStatus[]): LimitStatus {
+  const [first, ...rest] = shards;
+  if (first === undefined) throw new RangeError('a limit has at least one shard');
+  if (rest.length === 0) return first;
+  const latest = shards.reduce((last, one) => (one.resetMs > last.resetMs ? one : last));
+  const sum = (of: (status: LimitStatus) => number): number => shards.reduce((total, one) => total + of(one), 0);
+  return {
+    ...first,
+    capacity: sum(({ capacity }) => capacity),
+    available: sum(({ available }) => available),
+    debt: sum(({ debt }) => debt),
+    ...(first.inFlight !== undefined && { inFlight: sum(({ inFlight = 0 }) => inFlight) }),
+    queueMs: Math.max(...shards.map(({ queueMs }) => queueMs)),
+    resetMs: latest.resetMs,
+    fullAt: latest.fullAt,
+    shards: shards.length,
+  };
 }

@@ -7,6 +7,7 @@ import { type BucketKey, bucketPk } from '../store/schema.js';
 import type { BucketState } from '../store/store.js';
 import { BucketWriter, type WriterParts } from './bucket-writer.js';
 import type { Decision } from './operation.js';
+import { type Choice, chosen, type SplitBucket } from './shard-choice.js';
 
 /** What a request asks of one bucket: every limit configured there, with its cost. */
 export interface BucketDemand {
@@ -49,6 +50,16 @@ export class Admission {
   /** Posts differences of one grant. Resolves when written. */
   post(grant: Grant, differences: readonly Difference[]): Promise<void> {
     return this.#writer(grant.key).post({ differences, acquiredAtFs: grant.acquiredAtFs });
+  }
+
+  /** Which shards to ask, of a bucket that was split: by what was seen of them. */
+  chosen(split: SplitBucket): Choice {
+    return chosen(split, ({ key, demands }) => this.#writer(key).room(demands));
+  }
+
+  /** Whether DynamoDB throttled a write of the bucket, in the life of its writer here. */
+  wasThrottled(key: BucketKey): boolean {
+    return this.#writer(key).throttled;
   }
 
   /** The bucket as stored now. */
@@ -168,8 +179,15 @@ const idOf = (one: Try | undefined): string => (one === undefined ? '' : bucketP
 /** When a granted decision starts. */
 const startOf = ({ place, nowFs: at }: Decision): bigint => place?.startFs ?? at;
 
-/** What a granted decision charged. */
-export function grantOf({ key, demands }: BucketDemand, decision: Decision): Grant {
+/** What granted decisions charged, a grant a bucket. */
+export function grantsOf(buckets: readonly BucketDemand[], decisions: readonly Decision[]): readonly Grant[] {
+  return buckets.flatMap((bucket, index) => {
+    const decision = decisions[index];
+    return decision === undefined ? [] : [grantOf(bucket, decision)];
+  });
+}
+
+function grantOf({ key, demands }: BucketDemand, decision: Decision): Grant {
   const charges = demands.map(({ limit, cost, slot = '' }): Charge => {
     const overdrawn = decision.overdrawn?.includes(limit.name) ? { overdrawn: true } : {};
     const charge = { name: limit.name, counts: limit.counts, tokens: cost, ...overdrawn };
@@ -181,6 +199,6 @@ export function grantOf({ key, demands }: BucketDemand, decision: Decision): Gra
 }
 
 /** All that a grant charges, as a refund; limits with nothing charged are left out. */
-export function refundOf(grant: Grant): readonly Difference[] {
+function refundOf(grant: Grant): readonly Difference[] {
   return grant.charges.filter(({ tokens }) => tokens !== 0).map((charge) => ({ charge, tokens: -charge.tokens }));
 }

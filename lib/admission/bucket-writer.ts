@@ -9,7 +9,7 @@ import { type BucketState, EMPTY_BUCKET, type Store, StoreFailure, type WriteRes
 import { compose, type Flight } from './composition.js';
 import { Deadline } from './deadline.js';
 import { DenialMemory } from './denial-memory.js';
-import type { AcquireOperation, Decision, Operation } from './operation.js';
+import { type AcquireOperation, type Decision, type Operation, withoutRefunds } from './operation.js';
 import { latestStart, type Place, Places, placesOf } from './places.js';
 import type { Tally } from './tally.js';
 import { longerLife, timeToLive } from './time-to-live.js';
@@ -57,6 +57,7 @@ export class BucketWriter {
   #unreportedDenials = 0;
   #failuresInARow = 0;
   #pausedUntilMs = 0;
+  #throttled = false;
   #woken = false;
   #timer: NodeJS.Timeout | undefined;
 
@@ -148,6 +149,20 @@ export class BucketWriter {
   strained(demands: readonly Demand[]): boolean {
     if (this.#denials.strained) return true;
     return this.#seen !== undefined && !admits(judge(demands, this.#seen, nowFs(this.#parts.clock)));
+  }
+
+  /** Whether DynamoDB throttled a write of this bucket. */
+  get throttled(): boolean {
+    return this.#throttled;
+  }
+
+  /** The share left of its tightest limit, as far as is known: 1 where nothing is, -1 after a denial of a moment ago. */
+  room(demands: readonly Demand[]): number {
+    if (this.remembered(demands) !== undefined) return -1;
+    if (this.#seen === undefined) return 1;
+    return Math.min(
+      ...judge(demands, this.#seen, nowFs(this.#parts.clock)).map(({ available, limit }) => available / limit.capacity),
+    );
   }
 
   #arrival() {
@@ -282,30 +297,22 @@ export class BucketWriter {
   /** No answer, or none that decides: what may be sent again waits a moment, the rest learns why. */
   #fail({ operations }: Flight, error: unknown): void {
     const failure = error instanceof StoreFailure ? error : undefined;
-    if (failure?.throttled) this.#parts.tally.throttled += 1;
+    if (failure?.throttled) {
+      this.#parts.tally.throttled += 1;
+      this.#throttled = true;
+    }
     const backoffMs = Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** this.#failuresInARow) * (0.5 + Math.random() / 2);
     this.#failuresInARow += 1;
     const now = performance.now();
     const again = operations.flatMap((operation) => {
-      const rest = failure?.ambiguous ? this.#withoutRefunds(operation) : operation;
+      const rest = failure?.ambiguous ? withoutRefunds(operation) : operation;
+      if (rest !== operation) this.#parts.tally.droppedRefunds += 1;
       if (rest !== undefined && failure?.retryable && now + backoffMs < operation.untilMs) return [rest];
       operation.reject(error);
       return [];
     });
     if (again.length > 0) this.#pausedUntilMs = now + backoffMs;
     this.#queue = [...again, ...this.#queue];
-  }
-
-  /** What of an operation whose answer was lost may be sent again: its refunds may have been given, and are not given twice. */
-  #withoutRefunds(operation: Operation): Operation | undefined {
-    if (operation.kind === 'acquire') return operation;
-    const { differences } = operation.settlement;
-    const charges = differences.filter(({ tokens }) => tokens > 0);
-    if (charges.length === differences.length && operation.requests >= 0) return operation;
-    this.#parts.tally.droppedRefunds += 1;
-    return charges.length === 0
-      ? undefined
-      : { ...operation, requests: 0, settlement: { ...operation.settlement, differences: charges } };
   }
 
   /** Keeps the item of a deep debt. A failure leaves that to the next write, weeks before it matters. */

@@ -53,3 +53,17 @@ export interface PostOperation extends Waiting {
 }
 
 export type Operation = AcquireOperation | PostOperation;
+
+/**
+ * What of an operation whose answer was lost may be sent again: its refunds may have been given, and are not given twice. Undefined: nothing. Slots
+ * are freed again: their keys make it harmless.
+ */
+export function withoutRefunds(operation: Operation): Operation | undefined {
+  if (operation.kind === 'acquire') return operation;
+  const { differences } = operation.settlement;
+  const again = differences.filter(({ charge, tokens }) => tokens > 0 || charge.kind === 'slot');
+  if (again.length === differences.length && operation.requests >= 0) return operation;
+  return again.length === 0
+    ? undefined
+    : { ...operation, requests: 0, settlement: { ...operation.settlement, differences: again } };
+}

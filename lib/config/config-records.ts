@@ -1,5 +1,6 @@
 /** What is configured, as items of the table: where each scope lives, and how its limits are read back. */
 import type { Limit } from '../core/limit.js';
+import { MOST_SHARDS } from '../core/shards.js';
 import { InvalidArgument } from '../errors.js';
 import { parseLimits } from '../limit-set.js';
 import { checkFields, checkName } from '../names.js';
@@ -68,6 +69,11 @@ export const metaKey = (namespace: string, entity: string): ItemKey => ({ pk: en
 
 /** What is stored with a scope's limits. */
 export interface LimitsOptions {
+  /**
+   * Splits each bucket, 1 to 64: for keys that take more than 1,000 writes a second. Each shard holds a part of every limit, so what a request costs
+   * must fit in a part, and close to empty a bucket denies although another shard has tokens: keep 50 tokens a shard. @default 1
+   */
+  readonly shards?: number | undefined;
   /** Turns priorities on: the share of each capacity that a priority may use; `true`: 0.5, 0.9, 1 and 1. @default off: all may use all */
   readonly priorities?: Partial<PriorityShares> | true | undefined;
 }
@@ -75,13 +81,15 @@ export interface LimitsOptions {
 /** A scope's stored limits, as one set. */
 export interface StoredLimits {
   readonly limits: readonly Limit[];
+  readonly shards: number;
   readonly priorities: PriorityShares | undefined;
 }
 
 export function limitsItem(key: ItemKey, limits: readonly Limit[], options: LimitsOptions): Item {
-  checkFields(options, ['priorities'], 'options');
+  checkFields(options, ['shards', 'priorities'], 'options');
+  const shards = options.shards === undefined ? {} : { shards: checkedShards(options.shards, 'shards') };
   const priorities = options.priorities === undefined ? {} : { priorities: parsePriorities(options.priorities, 'priorities') };
-  return { ...key, limits: limits.map((limit) => ({ ...limit })), ...priorities };
+  return { ...key, limits: limits.map((limit) => ({ ...limit })), ...shards, ...priorities };
 }
 
 /** The limits of a stored scope; undefined where none are stored. Throws when the item was changed by hand into something illegal. */
@@ -89,8 +97,17 @@ export function storedLimitsOf(item: Item | undefined): StoredLimits | undefined
   if (item === undefined) return undefined;
   const where = `${item.pk} / ${item.sk}`;
   const limits = parseLimits(item.limits, `the limits stored at ${where}`);
-  const { priorities } = item as { priorities?: PriorityShares };
-  return { limits, priorities: priorities && parsePriorities(priorities, `the priorities stored at ${where}`) };
+  const { shards = 1, priorities } = item as { shards?: unknown; priorities?: PriorityShares };
+  return {
+    limits,
+    shards: checkedShards(shards, `the shards stored at ${where}`),
+    priorities: priorities && parsePriorities(priorities, `the priorities stored at ${where}`),
+  };
+}
+
+function checkedShards(value: unknown, field: string): number {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= MOST_SHARDS) return value;
+  throw new InvalidArgument({ field, value, expected: `an integer from 1 to ${MOST_SHARDS}` });
 }
 
 export function entityItem(namespace: string, record: EntityRecord): Item {

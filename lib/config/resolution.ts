@@ -21,6 +21,8 @@ import type { PriorityShares } from './priorities.js';
 export interface Level {
   readonly entity: string;
   readonly limits: readonly Limit[];
+  /** How many its bucket is split into. @default 1: it is whole */
+  readonly shards?: number | undefined;
   /** Undefined: every priority may use all. */
   readonly priorities?: PriorityShares | undefined;
 }

@@ -154,6 +154,20 @@ export function rateOf(limit: TokenBucketLimit): Rate {
   return rate;
 }
 
+/** A token bucket with another capacity and rate, as one shard of it has: its refill stands for the whole limit's. */
+export function slowed(limit: TokenBucketLimit, capacity: number, rate: Rate): TokenBucketLimit {
+  const slower = Object.freeze({ ...limit, capacity });
+  rates.set(slower, rate);
+  return slower;
+}
+
+/** The limit with another capacity. */
+export function withCapacity(limit: WindowedLimit | ConcurrencyLimit, capacity: number): WindowedLimit | ConcurrencyLimit {
+  const other: WindowedLimit | ConcurrencyLimit = Object.freeze({ ...limit, capacity });
+  withoutRate.add(other);
+  return other;
+}
+
 /** Checks a limit that came from outside (a request, a stored record); a limit made here is returned as it is. */
 export function parseLimit(value: unknown, field: string): Limit {
   if (typeof value !== 'object' || value === null) {

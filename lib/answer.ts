@@ -1,0 +1,74 @@
+import type { Admission, BucketDemand } from './admission/admission.js';
+import type { Decision } from './admission/operation.js';
+import type { Choice } from './admission/shard-choice.js';
+import { FS_PER_MS } from './core/limit.js';
+import type { DecidedBy } from './lease.js';
+import { type Denial, denialOf } from './rate-limit-exceeded.js';
+import { givenBack, type LimitReport, remaining, reports } from './report.js';
+
+/** A request that was granted, by which engine, with its buckets' decisions in their order. */
+export interface Granted {
+  readonly granted: true;
+  readonly admission: Admission;
+  readonly buckets: readonly BucketDemand[];
+  readonly decisions: readonly Decision[];
+  readonly decidedBy: DecidedBy;
+}
+
+/** A denial is final for a request that may take a place in the queue: the queue is longer than it would wait. */
+export type Answer = Granted | { readonly granted: false; readonly denial: Denial; readonly mayQueue: boolean };
+
+/** The answer to a request, a bucket a level. A split bucket that denies leads to another of its shards, once. */
+export async function answerTo(
+  admission: Admission,
+  choices: readonly Choice[],
+  maxWaitMs: number | undefined,
+  decidedBy: DecidedBy,
+): Promise<Answer> {
+  const mayQueue = choices.every(([{ demands }]) =>
+    demands.every(({ limit, within = limit.capacity }) => within === limit.capacity),
+  );
+  const maxWaitFs = mayQueue && maxWaitMs !== undefined ? BigInt(Math.floor(maxWaitMs)) * FS_PER_MS : 0n;
+  const ask = async (buckets: readonly BucketDemand[]) => ({ buckets, decisions: await admission.acquire(buckets, maxWaitFs) });
+  const answered = ({ buckets, decisions }: Awaited<ReturnType<typeof ask>>): Answer =>
+    decisions.every(({ granted }) => granted)
+      ? { granted: true, admission, buckets, decisions, decidedBy }
+      : { granted: false, denial: denialOf(everyReport(buckets, decisions, reports)), mayQueue };
+
+  const first = await ask(choices.map(([bucket]) => bucket));
+  const answer = answered(first);
+  if (answer.granted || choices.every(([, other]) => other === undefined)) return answer;
+  const others = choices.map(([bucket, other = bucket], index) => (first.decisions[index]?.granted ? bucket : other));
+  const again = answered(await ask(others));
+  return again.granted || again.denial.retryAfterMs < answer.denial.retryAfterMs ? again : answer;
+}
+
+/** When all decisions start: the latest of their places; 0n for a request that starts now. */
+export function startOf(decisions: readonly Decision[]): bigint {
+  return decisions.reduce((latest, { place }) => (place !== undefined && place.startFs > latest ? place.startFs : latest), 0n);
+}
+
+/** How far ahead of its request the last of a granted request's places was, when it was taken. */
+export function queuedFs(decisions: readonly Decision[]): bigint {
+  return decisions.reduce((longest, { place, nowFs }) => {
+    return place !== undefined && place.startFs - nowFs > longest ? place.startFs - nowFs : longest;
+  }, 0n);
+}
+
+/** What is left of every limit after the grant. */
+export const remainingReports = ({ buckets, decisions }: Granted): readonly LimitReport[] =>
+  everyReport(buckets, decisions, remaining);
+
+/** The reports of all buckets; a bucket that granted while another denied shows what it holds once its charge is back. */
+function everyReport(
+  buckets: readonly BucketDemand[],
+  decisions: readonly Decision[],
+  of: typeof reports,
+): readonly LimitReport[] {
+  return buckets.flatMap(({ key, demands }, index) => {
+    const decision = decisions[index];
+    if (decision === undefined) return [];
+    const report = of === reports && decision.granted ? givenBack : of;
+    return report(key, demands, decision.stored, decision.nowFs);
+  });
+}

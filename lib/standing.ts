@@ -1,0 +1,70 @@
+/** Where the buckets of an entity on a resource stand, read from the store: one read a bucket, a shard of one included. */
+import type { Admission, BucketDemand } from './admission/admission.js';
+import type { SplitBucket } from './admission/shard-choice.js';
+import { denialOf } from './rate-limit-exceeded.js';
+import { reports } from './report.js';
+import { type LimitStatus, statusOf, together } from './status.js';
+import type { BucketState } from './store/store.js';
+
+/** A bucket, or a shard of one, as it was read. */
+interface ReadBucket extends BucketDemand {
+  readonly state: BucketState;
+}
+
+/** One level's bucket, whole or in shards, at an instant, with what is asked of it. */
+export interface LevelStanding {
+  readonly split: SplitBucket;
+  readonly shards: readonly ReadBucket[];
+  readonly atFs: bigint;
+}
+
+export async function readStanding(
+  admission: Admission,
+  splits: readonly SplitBucket[],
+  atFs: () => bigint,
+): Promise<readonly LevelStanding[]> {
+  return Promise.all(
+    splits.map(async (split) => {
+      const shards = await Promise.all(
+        Array.from({ length: split.shards }, async (_, index) => {
+          const bucket = split.shard(index);
+          return { ...bucket, state: await admission.read(bucket.key) };
+        }),
+      );
+      return { split, shards, atFs: atFs() };
+    }),
+  );
+}
+
+/** Whole tokens by limit name, over all shards, the smallest over the levels. */
+export function availableIn(levels: readonly LevelStanding[]): Record<string, number> {
+  const least = new Map<string, number>();
+  for (const level of levels) {
+    for (const { limit, available } of statusesOf(level)) least.set(limit, Math.min(available, least.get(limit) ?? available));
+  }
+  return Object.fromEntries(least);
+}
+
+/** Milliseconds until every level has room for what is asked of it, in the shard that has it first; 0: now. */
+export function waitMsIn(levels: readonly LevelStanding[]): number {
+  return levels.reduce((longest, { split, shards, atFs }) => {
+    const waitsMs = shards
+      .slice(0, split.holding)
+      .map(({ key, demands, state }) => denialOf(reports(key, demands, state, atFs)).retryAfterMs);
+    return Math.max(longest, Math.min(...waitsMs));
+  }, 0);
+}
+
+/** Every limit of one level, its shards summed up. */
+export function statusesOf({ shards, atFs }: LevelStanding): readonly LimitStatus[] {
+  const [first] = shards;
+  if (first === undefined) return [];
+  return first.demands.map((_, index) =>
+    together(
+      shards.flatMap(({ key, demands, state }) => {
+        const limit = demands[index]?.limit;
+        return limit === undefined ? [] : [statusOf(key, limit, state, atFs)];
+      }),
+    ),
+  );
+}
