@@ -248,6 +248,7 @@ export class BucketWriter {
     this.#failuresInARow = 0;
     this.#guesses = learned(this.#guesses, limits, this.#seen, { applied, state });
     this.#seen = state;
+    this.#denials.learn(state);
     if (!applied) {
       this.#queue = [...operations.filter((operation) => this.#mayTryAgain(operation)), ...this.#queue];
       return;

@@ -11,7 +11,7 @@ const STRAINED_FS = 1_000n * FS_PER_MS;
 
 /**
  * A bucket's last denial. A denial brings exactly where the bucket stands, so a moment later it answers every request that does not fit there;
- * a smaller one that does is not concerned. Exact unless another process gave tokens back since.
+ * a smaller one that does is not concerned. Exact unless another process has written since.
  */
 export class DenialMemory {
   readonly #clock: Clock;
@@ -27,6 +27,11 @@ export class DenialMemory {
     const waitFs = longestWaitFs(judge(demands, stored, atFs));
     this.#denial = { stored, untilFs: atFs + (waitFs < REMEMBERED_FS ? waitFs : REMEMBERED_FS) };
     this.#strainedUntilFs = atFs + STRAINED_FS;
+  }
+
+  /** The bucket as a later write of this process left or met it: the waits stated from now on are those of then. */
+  learn(stored: Stored): void {
+    if (this.#denial !== undefined) this.#denial = { ...this.#denial, stored };
   }
 
   /** Tokens were given back here: ask again. */

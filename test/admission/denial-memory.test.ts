@@ -81,6 +81,17 @@ describe.each(eachStore)('a denial on the $name store', ({ fresh }: StoreUnderTe
     expect((await limiter.tryAcquire({ ...perHour, consume: { rph: 1 } })).granted).toBe(true);
   });
 
+  it('states the wait of a debt that its own process has posted since', async () => {
+    const { limiter, lease, writes } = await justDenied(0);
+    await lease.settle({ rph: 150 });
+
+    const outcome = await limiter.tryAcquire({ ...perHour, consume: { rph: 1 } });
+
+    // 51 tokens at 100 an hour.
+    expect(outcome).toMatchObject({ granted: false, denial: { retryAfterMs: 1_836_000, violations: [{ available: -50 }] } });
+    expect(limiter.stats().writes).toBe(writes + 1);
+  });
+
   it('ends at the wait it stated, where that is shorter than 250 ms', async () => {
     const bed = await fresh();
     const limiter = bed.limiter();
