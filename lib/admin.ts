@@ -1,25 +1,23 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { type Clock, nowMs, SystemClock } from './clock.js';
+import { answeringStore } from './config/answering-store.js';
 import { type ApiKey, type CreatedKey, createKey, listKeys, type NewKey, revokeKey } from './config/api-keys.js';
-import {
-  type EntityRecord,
-  type LimitsOptions,
-  limitsItem,
-  type Scope,
-  scopeKey,
-  storedLimitsOf,
-} from './config/config-records.js';
-import { createEntity, getEntity, type NewEntity } from './config/entities.js';
+import { type LimitsOptions, limitsItem, type Scope, scopeKey, storedLimitsOf } from './config/config-records.js';
+import { type DeleteOptions, deleteEntity } from './config/delete-entity.js';
+import { createEntity, type EntityChange, getEntity, type NewEntity, updateEntity } from './config/entities.js';
+import { entityNames } from './config/entity-directory.js';
+import type { EntityRecord } from './config/entity-record.js';
+import { checkPage, childNames, type Page } from './config/entity-tree.js';
 import { type Level, Resolution } from './config/resolution.js';
 import type { Limit } from './core/limit.js';
-import { InvalidArgument, LimiterUnavailable, NoLimitsConfigured } from './errors.js';
+import { InvalidArgument, NoLimitsConfigured } from './errors.js';
 import type { Tokens } from './lease.js';
 import { parseLimits } from './limit-set.js';
 import { type StoreOptions, storeOf } from './limiter-options.js';
 import { checkFields, checkName } from './names.js';
 import { resetBucket, topUpBucket } from './operations.js';
 import type { BucketKey } from './store/schema.js';
-import { type Store, StoreFailure } from './store/store.js';
+import type { Store } from './store/store.js';
 import { readUsage, type UsageQuery, type UsageRow } from './usage/read-usage.js';
 
 const DEADLINE_MS = 10_000;
@@ -44,7 +42,7 @@ export class HeadgateAdmin {
     const { namespace = 'default', clock = new SystemClock(), tableName } = options;
     checkName(namespace, 'namespace');
     const client = options.store === undefined ? (options.client ?? new DynamoDBClient({})) : options.client;
-    this.#store = answering(storeOf({ ...options, client }).store);
+    this.#store = answeringStore(storeOf({ ...options, client }).store);
     this.#namespace = namespace;
     this.#clock = clock;
     this.#resolution = new Resolution({ store: this.#store, clock, namespace, ttlMs: 0, deadlineMs: DEADLINE_MS });
@@ -76,6 +74,35 @@ export class HeadgateAdmin {
   async getEntity(entity: string): Promise<EntityRecord | undefined> {
     checkName(entity, 'entity');
     return getEntity(this.#store, this.#namespace, entity);
+  }
+
+  /**
+   * Changes an entity's parent (with everything below it), cascade, tier, name or metadata; null takes a value away. Throws `InvalidArgument` for
+   * an entity or parent that does not exist, a circle, or more than four levels; `ChangeConflict` when others change the same all the time.
+   */
+  async updateEntity(change: EntityChange): Promise<EntityRecord> {
+    return updateEntity(this.#store, this.#namespace, change);
+  }
+
+  /**
+   * Deletes an entity with its keys and limits. What it consumed stays counted; its buckets stay until they expire, so that deletion forgives no
+   * debt. Throws `EntityHasChildren`, unless told to delete everything below it as well: `{ recursive: true }`.
+   */
+  async deleteEntity(entity: string, options: DeleteOptions = {}): Promise<void> {
+    await deleteEntity(this.#store, this.#namespace, entity, options);
+  }
+
+  /** The names of an entity's children, in the order of their UTF-8 bytes; all of them, or a page: `{ after, limit }`. */
+  async children(entity: string, page: Page = {}): Promise<readonly string[]> {
+    checkName(entity, 'entity');
+    checkPage(page);
+    return childNames(this.#store, this.#namespace, entity, page);
+  }
+
+  /** The names of all entities that were created, in an order that stays the same; a page goes on after the last name of the one before. */
+  async entities(page: Page = {}): Promise<readonly string[]> {
+    checkPage(page);
+    return entityNames(this.#store, this.#namespace, page);
   }
 
   /** Makes an API key for an entity. The secret is in this answer and nowhere else. */
@@ -139,23 +166,4 @@ export class HeadgateAdmin {
     }
     return readUsage(this.#table.client, this.#table.tableName, this.#namespace, query, new Date(nowMs(this.#clock)));
   }
-}
-
-/** The store, with "no answer" as an error of the public table. */
-function answering(store: Store): Store {
-  const answered = async <T>(call: Promise<T>): Promise<T> => {
-    try {
-      return await call;
-    } catch (error) {
-      if (!(error instanceof StoreFailure)) throw error;
-      throw new LimiterUnavailable(`The table could not be asked: ${error.message}`, { cause: error.cause ?? error });
-    }
-  };
-  return {
-    write: (write, options) => answered(store.write(write, options)),
-    read: (key, options) => answered(store.read(key, options)),
-    getItems: (keys, options) => answered(store.getItems(keys, options)),
-    queryItems: (pk, prefix, options) => answered(store.queryItems(pk, prefix, options)),
-    transact: (operations, options) => answered(store.transact(operations, options)),
-  };
 }

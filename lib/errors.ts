@@ -271,3 +271,32 @@ export class EntityExists extends HeadgateError {
     super(`Expected entity ${shown(entity)} to be new: it exists already and was not changed`);
   }
 }
+
+/** Only what has no children can be deleted alone. Nothing was changed. */
+export class EntityHasChildren extends HeadgateError {
+  readonly code = 'EntityHasChildren';
+
+  constructor(
+    readonly entity: string,
+    readonly children: number,
+  ) {
+    super(
+      `Expected entity ${shown(entity)} to have no children: it has ${children} and was not deleted. ` +
+        'Delete or move them first, or delete them with it by { recursive: true }',
+    );
+  }
+}
+
+/** Others changed the same entities at the same time, in every attempt. What had been changed is whole; the same call again goes on. */
+export class ChangeConflict extends HeadgateError {
+  readonly code = 'ChangeConflict';
+
+  constructor(
+    readonly entity: string,
+    readonly attempts: number,
+  ) {
+    super(
+      `Expected entity ${shown(entity)} to hold still: others changed it or its relatives in ${attempts} attempts. Try again`,
+    );
+  }
+}

@@ -4,7 +4,11 @@ export { HeadgateAdmin, type HeadgateAdminOptions } from './admin.js';
 export type { Tally } from './admission/tally.js';
 export { type Clock, FakeClock, SystemClock } from './clock.js';
 export type { ApiKey, CreatedKey } from './config/api-keys.js';
-export type { EntityRecord, LimitsOptions, Scope } from './config/config-records.js';
+export type { LimitsOptions, Scope } from './config/config-records.js';
+export type { DeleteOptions } from './config/delete-entity.js';
+export type { EntityChange, NewEntity } from './config/entities.js';
+export type { EntityRecord } from './config/entity-record.js';
+export type { Page } from './config/entity-tree.js';
 export type { Priority, PriorityShares } from './config/priorities.js';
 export {
   type BucketOptions,
@@ -20,11 +24,13 @@ export {
   type WindowOptions,
 } from './core/limit.js';
 export {
+  ChangeConflict,
   Contended,
   ContextTooLong,
   CostExceedsCapacity,
   CostExceedsShard,
   EntityExists,
+  EntityHasChildren,
   HeadgateError,
   InvalidArgument,
   LeaseClosed,

@@ -76,11 +76,14 @@ export async function revokeKey(store: Store, namespace: string, entity: string,
   const { pk, sk, credential, ...key } = link;
   const revoked = { ...key, state: 'revoked' };
   await store.transact([
-    { kind: 'put', item: { pk: String(credential), sk: CREDENTIAL_SK, ...revoked } },
+    { kind: 'put', item: { ...credentialOf(link), ...revoked } },
     { kind: 'put', item: { pk, sk, credential, ...revoked } },
   ]);
   return true;
 }
+
+/** Where the record is that an entity's link to its key names. */
+export const credentialOf = ({ credential }: Item): ItemKey => ({ pk: String(credential), sk: CREDENTIAL_SK });
 
 /** Whether a stored key opens anything now. */
 export function isLive(key: ApiKey, nowMs: number): boolean {

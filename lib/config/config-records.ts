@@ -15,21 +15,6 @@ export type Scope =
   | { readonly entity: string }
   | { readonly entity: string; readonly resource: string };
 
-/** An entity's own data, as `getEntity` gives it. */
-export interface EntityRecord {
-  readonly entity: string;
-  /** The entity it belongs to. */
-  readonly parent?: string;
-  /** Whether its requests also draw on its parent, and so on upwards. */
-  readonly cascade: boolean;
-  /** From the parent to the root. */
-  readonly ancestors: readonly string[];
-  readonly name?: string;
-  readonly metadata?: Readonly<Record<string, unknown>>;
-  /** ISO 8601. */
-  readonly createdAt: string;
-}
-
 /** Where a scope's limits are stored. Throws `InvalidArgument` for anything that is not a scope. */
 export function scopeKey(namespace: string, scope: Scope): ItemKey {
   checkFields(scope, ['system', 'resource', 'entity'], 'scope');
@@ -108,19 +93,4 @@ export function storedLimitsOf(item: Item | undefined): StoredLimits | undefined
 function checkedShards(value: unknown, field: string): number {
   if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= MOST_SHARDS) return value;
   throw new InvalidArgument({ field, value, expected: `an integer from 1 to ${MOST_SHARDS}` });
-}
-
-export function entityItem(namespace: string, record: EntityRecord): Item {
-  const { metadata, ...rest } = record;
-  // As text: any JSON comes back as it went in.
-  return { ...metaKey(namespace, record.entity), ...rest, ...(metadata !== undefined && { metadata: JSON.stringify(metadata) }) };
-}
-
-export function entityOf(item: Item | undefined): EntityRecord | undefined {
-  if (item === undefined) return undefined;
-  const { pk: _pk, sk: _sk, metadata, ...record } = item;
-  return {
-    ...record,
-    ...(typeof metadata === 'string' && { metadata: JSON.parse(metadata) as unknown }),
-  } as unknown as EntityRecord;
 }

@@ -1,9 +1,30 @@
 import { isDeepStrictEqual } from 'node:util';
 import { EntityExists, InvalidArgument } from '../errors.js';
 import { checkFields, checkName } from '../names.js';
-import { childSk, entityPk } from '../store/schema.js';
 import type { Operation, Store } from '../store/store.js';
-import { type EntityRecord, entityItem, entityOf, metaKey } from './config-records.js';
+import { directoryItem } from './entity-directory.js';
+import {
+  type Ancestor,
+  ancestryBelow,
+  type EntityRecord,
+  entityItem,
+  entityUpdate,
+  readEntity,
+  type StoredEntity,
+} from './entity-record.js';
+import {
+  attempted,
+  bringDown,
+  checkDepth,
+  followUpdates,
+  lineage,
+  linkOperations,
+  MOST_OPERATIONS,
+  noSuchParent,
+  requireUnchanged,
+  subtree,
+  unlinkOperations,
+} from './entity-tree.js';
 
 export interface NewEntity {
   readonly entity: string;
@@ -11,51 +32,138 @@ export interface NewEntity {
   readonly parent?: string | undefined;
   /** Whether requests also draw on the parent, and its parents. @default true where there is a parent */
   readonly cascade?: boolean | undefined;
+  /** Whose limits apply where the entity has none of its own. @default no tier */
+  readonly tier?: string | undefined;
   readonly name?: string | undefined;
   /** Plain values, kept as they are. */
   readonly metadata?: Readonly<Record<string, unknown>> | undefined;
 }
 
-/** An entity, its parent, and so on: at most four levels decide together. */
-const MOST_ANCESTORS = 3;
-const FIELDS = ['entity', 'parent', 'cascade', 'name', 'metadata'];
+/** What is to be changed; null takes a value away, what is left out stays as it is. */
+export interface EntityChange {
+  readonly entity: string;
+  /** Moves the entity with everything below it; null makes it a root. */
+  readonly parent?: string | null | undefined;
+  readonly cascade?: boolean | undefined;
+  readonly tier?: string | null | undefined;
+  readonly name?: string | null | undefined;
+  readonly metadata?: Readonly<Record<string, unknown>> | null | undefined;
+}
 
-/** Stores a new entity and the link from its parent, together. Throws `EntityExists`, and `InvalidArgument` for a parent that does not. */
+const FIELDS = ['entity', 'parent', 'cascade', 'tier', 'name', 'metadata'];
+
+/**
+ * Stores a new entity, the link from its parent and its line in the directory, together. Throws `EntityExists`, and `InvalidArgument` for a
+ * parent that does not exist or has two ancestors of its own already.
+ */
 export async function createEntity(store: Store, namespace: string, entity: NewEntity, nowMs: number): Promise<EntityRecord> {
-  checkFields(entity, FIELDS, 'entity');
-  checkName(entity.entity, 'entity');
-  const { parent, cascade, name, metadata } = entity;
-  if (cascade !== undefined && typeof cascade !== 'boolean')
-    throw new InvalidArgument({ field: 'cascade', value: cascade, expected: 'true or false' });
-  if (name !== undefined && typeof name !== 'string')
-    throw new InvalidArgument({ field: 'name', value: name, expected: 'a string' });
-  if (metadata !== undefined) checkJson(metadata, 'metadata');
-  const ancestors = parent === undefined ? [] : await lineage(store, namespace, entity.entity, parent);
-  const record: EntityRecord = {
-    entity: entity.entity,
-    cascade: parent !== undefined && (cascade ?? true),
-    ancestors,
-    createdAt: new Date(nowMs).toISOString(),
-    ...(parent !== undefined && { parent }),
-    ...(name !== undefined && { name }),
-    ...(metadata !== undefined && { metadata }),
-  };
-  const operations: Operation[] = [{ kind: 'put', item: entityItem(namespace, record), ifAbsent: true }];
-  if (parent !== undefined) {
-    operations.push(
-      { kind: 'requirePresent', key: metaKey(namespace, parent) },
-      { kind: 'put', item: { pk: entityPk(namespace, parent), sk: childSk(entity.entity) } },
+  checkEntity(entity);
+  const { entity: id, parent } = entity;
+  if (parent === id) throw new InvalidArgument({ field: 'parent', value: parent, expected: 'another entity than itself' });
+  return attempted(id, async () => {
+    const above = parent === undefined ? undefined : await readEntity(store, namespace, parent);
+    if (parent !== undefined && (above === undefined || above.deleting)) throw noSuchParent(parent);
+    const ancestry = above === undefined ? [] : ancestryBelow(above);
+    checkDepth(parent, ancestry, 0);
+    const record = recordOf(
+      { entity: id, cascade: false, ancestors: [], createdAt: new Date(nowMs).toISOString() },
+      entity,
+      ancestry,
     );
-  }
-  const result = await store.transact(operations);
-  if (result.applied) return record;
-  if (result.failed.some(({ index }) => index === 0)) throw new EntityExists(entity.entity);
-  throw noSuchParent(parent);
+    const result = await store.transact([
+      { kind: 'put', item: entityItem(namespace, record, ancestry), ifAbsent: true },
+      { kind: 'put', item: directoryItem(namespace, id) },
+      ...(above === undefined ? [] : linkOperations(namespace, id, above)),
+    ]);
+    if (result.applied) return record;
+    if (result.failed.some(({ index }) => index === 0)) throw new EntityExists(id);
+    return undefined;
+  });
 }
 
 export async function getEntity(store: Store, namespace: string, entity: string): Promise<EntityRecord | undefined> {
-  const [item] = await store.getItems([metaKey(namespace, entity)]);
-  return entityOf(item);
+  const stored = await readEntity(store, namespace, entity);
+  return stored?.deleting ? undefined : stored?.record;
+}
+
+/**
+ * Changes an entity, and what its descendants' records repeat of it, in one transaction of up to 100 records; the rest of a larger subtree
+ * follows in further ones, from the top down. Interrupted in between, the same call again brings it to its end.
+ * Throws `InvalidArgument` for an entity or parent that does not exist, a parent below the entity itself, or more than four levels; `ChangeConflict`.
+ */
+export async function updateEntity(store: Store, namespace: string, change: EntityChange): Promise<EntityRecord> {
+  checkEntity(change);
+  const { entity: id } = change;
+  return attempted(id, async () => {
+    const seen = await readEntity(store, namespace, id);
+    if (seen === undefined || seen.deleting) {
+      throw new InvalidArgument({ field: 'entity', value: id, expected: 'an entity that exists (createEntity makes one)' });
+    }
+    const before = seen.record.parent;
+    const parent = change.parent === undefined ? before : (change.parent ?? undefined);
+    const above = parent === undefined ? [] : await lineage(store, namespace, id, parent);
+    const ancestry = above.map(({ record }): Ancestor => ancestryBelow({ record, ancestry: [] })[0] as Ancestor);
+    const record = recordOf(seen.record, change, ancestry);
+    const levels = passesDown(change) ? await subtree(store, namespace, seen) : [];
+    checkDepth(parent, ancestry, levels.length);
+    const head: Operation[] = [entityUpdate(namespace, seen, record, ancestry)];
+    if (parent !== before) head.push(...moveOperations(namespace, seen, above));
+    const followers = followUpdates(namespace, { record, ancestry }, levels);
+    const room = MOST_OPERATIONS - head.length;
+    const result = await store.transact([...head, ...followers.slice(0, room)]);
+    if (!result.applied) return undefined;
+    if (followers.length > room) await bringDown(store, namespace, id);
+    return record;
+  });
+}
+
+/** Whether descendants' records repeat what is changed. */
+const passesDown = ({ parent, cascade, tier }: EntityChange): boolean =>
+  parent !== undefined || cascade !== undefined || tier !== undefined;
+
+/** Takes an entity from its parent and hangs it on another, while nothing above that one changes: two moves cannot close a circle together. */
+function moveOperations(namespace: string, { record }: StoredEntity, above: readonly StoredEntity[]): readonly Operation[] {
+  const [parent, ...further] = above;
+  const before = record.parent;
+  // A transaction names no item twice: the former parent may stand further up.
+  const stillAbove = further.find((one) => one.record.entity === before);
+  return [
+    ...(before === undefined ? [] : unlinkOperations(namespace, record.entity, before, stillAbove?.version)),
+    ...(parent === undefined ? [] : linkOperations(namespace, record.entity, parent)),
+    ...further.filter((one) => one !== stillAbove).map((one) => requireUnchanged(namespace, one)),
+  ];
+}
+
+/** The record after a change, below these ancestors. */
+function recordOf(record: EntityRecord, change: EntityChange | NewEntity, ancestry: readonly Ancestor[]): EntityRecord {
+  const { parent: before, tier, name, metadata, ...rest } = record;
+  const parent = ancestry[0]?.entity;
+  const kept = <T>(given: T | null | undefined, old: T | undefined) => (given === undefined ? old : (given ?? undefined));
+  const optional = {
+    parent,
+    tier: kept(change.tier, tier),
+    name: kept(change.name, name),
+    metadata: kept(change.metadata, metadata),
+  };
+  return {
+    ...rest,
+    cascade: parent !== undefined && (change.cascade ?? (before === undefined || record.cascade)),
+    ancestors: ancestry.map(({ entity }) => entity),
+    ...(Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== undefined)) as Partial<EntityRecord>),
+  };
+}
+
+function checkEntity(entity: NewEntity | EntityChange): void {
+  checkFields(entity, FIELDS, 'entity');
+  checkName(entity.entity, 'entity');
+  const { parent, cascade, tier, name, metadata } = entity;
+  if (parent !== undefined && parent !== null) checkName(parent, 'parent');
+  if (tier !== undefined && tier !== null) checkName(tier, 'tier');
+  if (cascade !== undefined && typeof cascade !== 'boolean')
+    throw new InvalidArgument({ field: 'cascade', value: cascade, expected: 'true or false' });
+  if (name !== undefined && name !== null && typeof name !== 'string')
+    throw new InvalidArgument({ field: 'name', value: name, expected: 'a string' });
+  if (metadata !== undefined && metadata !== null) checkJson(metadata, 'metadata');
 }
 
 /** Checks that a value comes back from JSON as it went in: what it would lose is not lost silently. */
@@ -75,22 +183,3 @@ function checkJson(value: unknown, field: string): void {
     });
   }
 }
-
-async function lineage(store: Store, namespace: string, entity: string, parent: string): Promise<readonly string[]> {
-  checkName(parent, 'parent');
-  if (parent === entity) throw new InvalidArgument({ field: 'parent', value: parent, expected: 'another entity than itself' });
-  const record = await getEntity(store, namespace, parent);
-  if (record === undefined) throw noSuchParent(parent);
-  const ancestors = [parent, ...record.ancestors];
-  if (ancestors.length > MOST_ANCESTORS) {
-    throw new InvalidArgument({
-      field: 'parent',
-      value: parent,
-      expected: `an entity with at most ${MOST_ANCESTORS - 1} ancestors of its own`,
-    });
-  }
-  return ancestors;
-}
-
-const noSuchParent = (parent: string | undefined): InvalidArgument =>
-  new InvalidArgument({ field: 'parent', value: parent, expected: 'an entity that exists (createEntity makes one)' });

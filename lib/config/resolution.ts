@@ -4,9 +4,7 @@ import { NoLimitsConfigured } from '../errors.js';
 import { META_SK } from '../store/schema.js';
 import type { Item, ItemKey, Store } from '../store/store.js';
 import {
-  type EntityRecord,
   entityKey,
-  entityOf,
   entityResourceKey,
   metaKey,
   resourceKey,
@@ -14,6 +12,7 @@ import {
   storedLimitsOf,
   systemKey,
 } from './config-records.js';
+import { drawnOn, type StoredEntity, storedEntityOf } from './entity-record.js';
 import { ItemCache } from './item-cache.js';
 import type { PriorityShares } from './priorities.js';
 
@@ -27,7 +26,7 @@ export interface Level {
   readonly priorities?: PriorityShares | undefined;
 }
 
-type Configured = { readonly stored: StoredLimits | undefined; readonly meta: EntityRecord | undefined };
+type Configured = { readonly stored: StoredLimits | undefined; readonly meta: StoredEntity | undefined };
 
 /**
  * Which limits apply to an entity on a resource. The first that is stored wins, as a whole set: entity and resource, entity, resource, system.
@@ -55,7 +54,7 @@ export class Resolution {
   async levels(entity: string, resource: string): Promise<readonly Level[]> {
     const own = await this.#cache.get([metaKey(this.#namespace, entity), ...this.#limitKeys(entity, resource)]);
     const [meta, ...candidates] = own;
-    const ancestors = meta?.meta?.cascade ? meta.meta.ancestors : [];
+    const ancestors = meta?.meta === undefined ? [] : drawnOn(meta.meta).map(({ entity: ancestor }) => ancestor);
     const levels = [{ entity, stored: winner(candidates) }];
     if (ancestors.length > 0) {
       const all = await this.#cache.get(ancestors.flatMap((ancestor) => this.#limitKeys(ancestor, resource)));
@@ -84,5 +83,7 @@ const winner = (candidates: readonly Configured[]): StoredLimits | undefined =>
   candidates.find(({ stored }) => stored !== undefined)?.stored;
 
 function configured(item: Item | undefined): Configured {
-  return item?.sk === META_SK ? { stored: undefined, meta: entityOf(item) } : { stored: storedLimitsOf(item), meta: undefined };
+  return item?.sk === META_SK
+    ? { stored: undefined, meta: storedEntityOf(item) }
+    : { stored: storedLimitsOf(item), meta: undefined };
 }

@@ -1,6 +1,8 @@
 import {
+  ChangeConflict,
   Contended,
   EntityExists,
+  EntityHasChildren,
   HeadgateError,
   InvalidArgument,
   LeaseClosed,
@@ -30,6 +32,8 @@ const SETUP_FIELDS = [
   'HEADGATE_UPSTREAMS',
 ];
 
+const CONFLICTS = [LeaseClosed, EntityExists, EntityHasChildren, ChangeConflict];
+
 /** The problem of an error that reached a handler. What is not a Headgate error is a 500 that tells nothing of the inside. */
 export function problemOf(error: unknown): Problem {
   if (error instanceof RateLimitExceeded) {
@@ -46,7 +50,10 @@ export function problemOf(error: unknown): Problem {
     return problem(403, error.code, 'Forbidden', error.message);
   if (error instanceof InvalidArgument && SETUP_FIELDS.includes(error.field))
     return problem(500, error.code, 'Set up wrongly', error.message);
-  if (error instanceof LeaseClosed || error instanceof EntityExists) return problem(409, error.code, 'Conflict', error.message);
+  if (CONFLICTS.some((conflict) => error instanceof conflict)) {
+    const { code, message } = error as HeadgateError;
+    return problem(409, code, 'Conflict', message);
+  }
   if (error instanceof HeadgateError) {
     const field = error instanceof InvalidArgument ? { field: error.field } : {};
     return problem(400, error.code, 'Bad request', error.message, { details: field });

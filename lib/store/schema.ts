@@ -60,13 +60,17 @@ export function parseBucketPk(pk: string): BucketKey | undefined {
 export const configPk = (namespace: string): string => `${namespace}#config`;
 export const entityPk = (namespace: string, entity: string): string => `${namespace}#e#${entity}`;
 export const credentialPk = (namespace: string, sha256Hex: string): string => `${namespace}#key#${sha256Hex}`;
+/** The directory of entities stands in partitions 0 to 15, so that many can be made at once. */
+export const DIRECTORY_PARTITIONS = 16;
+export const directoryPk = (namespace: string, partition: number): string => `${namespace}#dir#${partition}`;
 export const leasePk = (namespace: string, leaseId: string): string => `${namespace}#lease#${leaseId}`;
 
 export const SYSTEM_SK = 'system';
 export const resourceSk = (resource: string): string => `resource#${resource}`;
 export const ENTITY_LIMITS_SK = 'limits';
 export const entityResourceSk = (resource: string): string => `limits#${resource}`;
-export const childSk = (entity: string): string => `child#${entity}`;
+export const CHILD_PREFIX = 'child#';
+export const childSk = (entity: string): string => `${CHILD_PREFIX}${entity}`;
 export const KEY_LINK_PREFIX = 'key#';
 export const keyLinkSk = (keyId: string): string => `${KEY_LINK_PREFIX}${keyId}`;
 
