@@ -27,6 +27,11 @@ export class BoundedMap<K, V> {
     }
   }
 
+  /** Entries, the one used longest ago first. */
+  [Symbol.iterator](): Iterator<[K, V]> {
+    return this.#entries[Symbol.iterator]();
+  }
+
   delete(key: K): void {
     this.#entries.delete(key);
   }

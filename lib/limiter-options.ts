@@ -28,7 +28,10 @@ export interface RateLimiterOptions {
   readonly deadlineMs?: number | undefined;
   /** The most requests that may queue for one bucket in this process. @default 20000 */
   readonly maxQueue?: number | undefined;
-  /** Take tokens in lots of this share of a capacity and spend them in the process. @default none: off */
+  /**
+   * Takes tokens of busy buckets in lots of this share of each capacity, and hands them out without a call: for long-lived processes, which give the
+   * rest back with `close`. Admits at most this share of a capacity more at once. @default none: off
+   */
   readonly prefetch?: { readonly share: number } | undefined;
 }
 
@@ -43,6 +46,8 @@ export interface Settings {
   readonly cacheTtlMs: number;
   readonly deadlineMs: number;
   readonly maxQueue: number;
+  /** Undefined: no lots are taken. */
+  readonly prefetchShare: number | undefined;
   /** An object: buckets at a share of each limit, in a store of their own. */
   readonly onUnavailable: 'deny' | 'allow' | { readonly share: number; readonly store: Store };
 }
@@ -93,6 +98,7 @@ export function settingsOf(options: RateLimiterOptions): Settings {
     cacheTtlMs,
     deadlineMs,
     maxQueue,
+    prefetchShare: prefetch?.share,
     onUnavailable: policyOf(onUnavailable),
   };
 }

@@ -44,10 +44,10 @@ export class RateLimiter {
 
   constructor(options: RateLimiterOptions) {
     this.#settings = settingsOf(options);
-    const { store, clock, deadlineMs, maxQueue, namespace, cacheTtlMs, onUnavailable } = this.#settings;
+    const { store, clock, deadlineMs, maxQueue, namespace, cacheTtlMs, prefetchShare, onUnavailable } = this.#settings;
     const parts = { store, clock, deadlineMs, maxQueue, tally: this.#tally };
     this.#clock = clock;
-    this.#admission = new Admission(parts);
+    this.#admission = new Admission(parts, prefetchShare);
     this.#resolution = new Resolution({ store, clock, namespace, ttlMs: cacheTtlMs, deadlineMs });
     this.#fallback = typeof onUnavailable === 'object' ? new Fallback({ ...parts, ...onUnavailable }) : undefined;
   }
@@ -148,8 +148,9 @@ export class RateLimiter {
     return { ...this.#tally };
   }
 
-  /** Ends the connections that this limiter made for itself. Leases must have been settled before. */
+  /** Gives back tokens that were taken ahead (`prefetch`), and ends the connections made here. Leases must have been settled before. */
   async close(): Promise<void> {
+    await this.#admission.close();
     this.#settings.disconnect();
   }
 

@@ -7,6 +7,7 @@ import { type BucketKey, bucketPk } from '../store/schema.js';
 import type { BucketState } from '../store/store.js';
 import { BucketWriter, type WriterParts } from './bucket-writer.js';
 import type { Decision } from './operation.js';
+import { Prefetch } from './prefetch.js';
 import { type Choice, chosen, type SplitBucket } from './shard-choice.js';
 
 /** What a request asks of one bucket: every limit configured there, with its cost. */
@@ -28,10 +29,13 @@ const BUCKETS_REMEMBERED = 100_000;
 /** Between the limiter and the store: requests over one or several buckets, settled later. */
 export class Admission {
   readonly #parts: WriterParts;
+  readonly #prefetch: Prefetch | undefined;
   readonly #writers = new BoundedMap<string, BucketWriter>(BUCKETS_REMEMBERED);
 
-  constructor(parts: WriterParts) {
+  /** `prefetchShare`: of each capacity, taken in lots. Undefined: each request is charged by itself. */
+  constructor(parts: WriterParts, prefetchShare?: number) {
     this.#parts = parts;
+    this.#prefetch = prefetchShare === undefined ? undefined : new Prefetch(prefetchShare, parts.clock);
   }
 
   /**
@@ -40,11 +44,16 @@ export class Admission {
    */
   async acquire(buckets: readonly BucketDemand[], maxWaitFs = 0n): Promise<readonly Decision[]> {
     const [only] = buckets;
-    if (buckets.length === 1 && only !== undefined) return [await this.#writer(only.key).acquire(only.demands, { maxWaitFs })];
+    if (buckets.length === 1 && only !== undefined) return [await this.#decided(this.#writer(only.key), only.demands, maxWaitFs)];
     const tries = buckets.map((bucket) => ({ bucket, writer: this.#writer(bucket.key) }));
     if (maxWaitFs > 0n) return this.#inOrder(tries, maxWaitFs);
     if (tries.some(({ writer, bucket }) => writer.remembered(bucket.demands) !== undefined)) return this.#standing(tries, []);
     return tries.some(({ writer, bucket }) => writer.strained(bucket.demands)) ? this.#inOrder(tries, 0n) : this.#atOnce(tries);
+  }
+
+  /** Gives back what was taken ahead of need. */
+  async close(): Promise<void> {
+    await this.#prefetch?.close();
   }
 
   /** Posts differences of one grant. Resolves when written. */
@@ -80,6 +89,11 @@ export class Admission {
     await Promise.allSettled(buckets.map((bucket, index) => this.#withdrawn(this.#writer(bucket.key), bucket, decisions[index])));
   }
 
+  #decided(writer: BucketWriter, demands: readonly Demand[], maxWaitFs: bigint): Promise<Decision> {
+    if (this.#prefetch === undefined || maxWaitFs > 0n) return writer.acquire(demands, { maxWaitFs });
+    return this.#prefetch.acquire(writer, demands);
+  }
+
   async #withdrawn(writer: BucketWriter, bucket: BucketDemand, decision: Decision | undefined): Promise<void> {
     if (!decision?.granted) return;
     const grant = grantOf(bucket, decision);
@@ -93,7 +107,7 @@ export class Admission {
 
   /** All in parallel: one round trip. */
   async #atOnce(tries: readonly Try[]): Promise<readonly Decision[]> {
-    const outcomes = await Promise.allSettled(tries.map(({ writer, bucket }) => writer.acquire(bucket.demands)));
+    const outcomes = await Promise.allSettled(tries.map(({ writer, bucket }) => this.#decided(writer, bucket.demands, 0n)));
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     const decisions = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
     if (failed === undefined && decisions.every(({ granted }) => granted)) return decisions;
