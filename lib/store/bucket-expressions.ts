@@ -40,9 +40,9 @@ export function bucketItemKey(key: BucketKey): Record<string, AttributeValue> {
   return { [PK]: { S: bucketPk(key) }, [SK]: { S: BUCKET_SK } };
 }
 
-/** The UpdateItem of a bucket write. Its answer is the whole item: after the write, or as it was met when a condition failed. */
+/** The UpdateItem of a bucket write. Its answer is the whole item as it was met, whether the write was applied or a condition failed. */
 export function updateBucket(tableName: string, write: BucketWrite): UpdateItemCommandInput {
-  return { ...bucketUpdate(tableName, write), ReturnValues: 'ALL_NEW', ReturnConsumedCapacity: 'NONE' };
+  return { ...bucketUpdate(tableName, write), ReturnValues: 'ALL_OLD', ReturnConsumedCapacity: 'NONE' };
 }
 
 /** The same write as a part of a transaction. */

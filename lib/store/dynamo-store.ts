@@ -12,6 +12,7 @@ import {
   UpdateItemCommand,
 } from '@aws-sdk/client-dynamodb';
 import { marshall, unmarshall } from '@aws-sdk/util-dynamodb';
+import { after } from './bucket-after.js';
 import { bucketItemKey, bucketState, updateBucket } from './bucket-expressions.js';
 import { marshalledKey, transactItem } from './dynamo-operations.js';
 import { failure, INSIDE_RETRIES, singleAttempt, unwrapped } from './dynamo-send.js';
@@ -49,7 +50,8 @@ export class DynamoStore implements Store {
     command.middlewareStack.add(singleAttempt, INSIDE_RETRIES);
     try {
       const { Attributes } = await this.#client.send(command, abortedBy(signal));
-      return { applied: true, state: bucketState(Attributes ?? {}) };
+      const met = Attributes === undefined ? EMPTY_BUCKET : bucketState(Attributes);
+      return { applied: true, state: after(write, met) ?? met, met };
     } catch (error) {
       const cause = unwrapped(error);
       if (cause instanceof ConditionalCheckFailedException) {

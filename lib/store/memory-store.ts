@@ -1,6 +1,4 @@
-import { evaluated, movesPosition, movesSlots } from '../core/branch.js';
-import { evaluatedUse } from '../core/quota.js';
-import { evaluatedSlots } from '../core/slots.js';
+import { after } from './bucket-after.js';
 import { BUCKET_SK, type BucketKey, bucketPk } from './schema.js';
 import {
   type BucketState,
@@ -31,7 +29,7 @@ export class MemoryStore implements Store {
     const written = after(write, stored);
     if (written === undefined) return { applied: false, state: stored ?? EMPTY_BUCKET };
     this.#buckets.set(pk, written);
-    return { applied: true, state: written };
+    return { applied: true, state: written, met: stored ?? EMPTY_BUCKET };
   }
 
   async read(key: BucketKey): Promise<BucketState | undefined> {
@@ -110,32 +108,6 @@ export class MemoryStore implements Store {
       }
     }
   }
-}
-
-/** The bucket that a write leaves, or undefined when one of its conditions fails. */
-function after(write: BucketWrite, stored: BucketState | undefined): BucketState | undefined {
-  const positions = new Map(stored?.positions);
-  const uses = new Map(stored?.uses);
-  const slots = new Map(stored?.slots);
-  for (const limit of write.limits) {
-    const { name, branch, windowFs } = limit;
-    if (branch.kind === 'unmoved') continue;
-    if (movesPosition(branch)) {
-      const position = evaluated(branch, windowFs, stored?.positions.get(name));
-      if (position === undefined) return undefined;
-      positions.set(name, position);
-    } else if (movesSlots(branch)) {
-      const held = evaluatedSlots(branch, stored?.slots.get(name));
-      if (held === undefined) return undefined;
-      slots.set(name, held);
-    } else {
-      const use = evaluatedUse(branch, stored?.uses.get(name));
-      if (use === undefined) return undefined;
-      uses.set(name, use);
-    }
-  }
-  const ttlSeconds = write.ttl.ifAbsent ? (stored?.ttlSeconds ?? write.ttl.seconds) : write.ttl.seconds;
-  return { positions, uses, slots, reservedUntilFs: write.reservedUntilFs ?? stored?.reservedUntilFs, ttlSeconds };
 }
 
 function updated(item: Item, { set = {}, add = {} }: ItemUpdate): Item {

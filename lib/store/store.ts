@@ -29,11 +29,11 @@ export interface BucketState extends Stored {
   readonly ttlSeconds: number | undefined;
 }
 
-/** What a write met: the bucket after it, or, when a condition failed, the bucket that it met (an empty one where there is no item). */
-export interface WriteResult {
-  readonly applied: boolean;
-  readonly state: BucketState;
-}
+/** What became of a write: the bucket after it, and the one that it met; an empty one where there was no item. */
+export type WriteResult =
+  | { readonly applied: true; readonly state: BucketState; readonly met: BucketState }
+  /** A condition failed, and this is the bucket that it met. */
+  | { readonly applied: false; readonly state: BucketState };
 
 /** An item of configuration: `pk`, `sk` and plain values (strings, numbers, booleans, arrays, objects). */
 export interface Item {

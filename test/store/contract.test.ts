@@ -143,6 +143,7 @@ describe.each(eachStore)('a bucket write on the $name store', ({ fresh }: StoreU
     const applied = await store.write(bucketWrite(key, [limitWrite('tpm', busy)]));
     expect(applied).toEqual({
       applied: true,
+      met: refused.state,
       state: {
         positions: new Map([
           ['rpm', { fullAtFs: Z, windowFs: OTHER_W }],
