@@ -44,8 +44,8 @@ function composed(env: NodeJS.ProcessEnv): Composition {
     throw new InvalidArgument({ field: 'HEADGATE_TABLE', value: tableName, expected: 'the name of a DynamoDB table' });
   const namespace = env.HEADGATE_NAMESPACE || 'default';
   const client = new DynamoDBClient({});
-  const store = new DynamoStore({ client, tableName });
   const clock = new SystemClock();
+  const store = new DynamoStore({ client, tableName, clock });
   const deadlineMs = Number(env.HEADGATE_DEADLINE_MS || DEFAULT_DEADLINE_MS);
   const keys = new ItemCache<ApiKey | undefined>({
     store,

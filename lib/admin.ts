@@ -25,7 +25,7 @@ const DEADLINE_MS = 10_000;
 export interface HeadgateAdminOptions extends StoreOptions {
   /** @default 'default' */
   readonly namespace?: string | undefined;
-  /** @default the system's clock */
+  /** Authoritative, never corrected. @default the machine's clock, corrected by the time in DynamoDB's answers */
   readonly clock?: Clock | undefined;
 }
 
@@ -39,10 +39,11 @@ export class HeadgateAdmin {
 
   constructor(options: HeadgateAdminOptions) {
     checkFields(options, ['tableName', 'client', 'namespace', 'store', 'clock'], 'options');
-    const { namespace = 'default', clock = new SystemClock(), tableName } = options;
+    const own = new SystemClock();
+    const { namespace = 'default', clock = own, tableName } = options;
     checkName(namespace, 'namespace');
     const client = options.store === undefined ? (options.client ?? new DynamoDBClient({})) : options.client;
-    this.#store = answeringStore(storeOf({ ...options, client }).store);
+    this.#store = answeringStore(storeOf({ ...options, client }, own).store);
     this.#namespace = namespace;
     this.#clock = clock;
     this.#resolution = new Resolution({ store: this.#store, clock, namespace, ttlMs: 0, deadlineMs: DEADLINE_MS });

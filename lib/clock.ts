@@ -1,9 +1,16 @@
+import { answerOffset, type ClockOffset, correctionMs, withAnswer } from './core/clock-offset.js';
 import { InvalidArgument } from './errors.js';
+import { machineMs } from './machine-time.js';
 
 /** The one source of time: what buckets are judged by, what waiting sleeps by, what caches age by. Network deadlines use real time. */
 export interface Clock {
-  /** Nanoseconds since the Unix epoch. Never goes backwards. */
+  /** Nanoseconds since the Unix epoch. Goes backwards only by what `correctedByNs` goes down. */
   nowNs(): bigint;
+  /**
+   * By how much this clock has set itself so far because it was found wrong, in nanoseconds; negative: back. An instant that was read when it was
+   * another was wrong by the difference. @default 0n: the clock is authoritative
+   */
+  correctedByNs?(): bigint;
   /** Resolves after `ms` milliseconds of this clock; rejects with the signal's reason when it aborts first. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
@@ -15,21 +22,59 @@ const LONGEST_TIMER_MS = 2_147_483_647;
 
 export const nowFs = (clock: Clock): bigint => clock.nowNs() * FS_PER_NS;
 export const nowMs = (clock: Clock): number => Number(clock.nowNs() / NS_PER_MS);
+export const correctedByFs = (clock: Clock): bigint => (clock.correctedByNs?.() ?? 0n) * FS_PER_NS;
+export const correctedByMs = (clock: Clock): number => Number((clock.correctedByNs?.() ?? 0n) / NS_PER_MS);
+/** What ages and elapsed times are told by, in milliseconds: the clock without its corrections. Never goes backwards. */
+export const steadyMs = (clock: Clock): number => nowMs(clock) - correctedByMs(clock);
 
-/** The machine's clock, read each time (an origin plus elapsed time stands still while a Lambda is frozen), held monotonic within the process. */
+/**
+ * The machine's clock (see machineMs), which never goes backwards. Told of answers of a server (`observe`), it learns its offset to the server's time,
+ * and sets itself by as little as explains them all: back, where it was ahead.
+ *
+ *     machine  -------- 60 s ahead --------------------------------------->
+ *     nowNs    -------- 60 s ahead | an answer: set back, right from here on
+ */
 export class SystemClock implements Clock {
-  static #latestMs = 0;
+  #offset: ClockOffset | undefined;
+  #correctionMs = 0;
 
   nowNs(): bigint {
-    SystemClock.#latestMs = Math.max(SystemClock.#latestMs, Date.now());
-    return BigInt(SystemClock.#latestMs) * NS_PER_MS;
+    return BigInt(machineMs() + this.#correctionMs) * NS_PER_MS;
   }
 
+  correctedByNs(): bigint {
+    return BigInt(this.#correctionMs) * NS_PER_MS;
+  }
+
+  /** The machine's clock, uncorrected, in milliseconds since the Unix epoch: what `observe` is told in. */
+  machineMs(): number {
+    return machineMs();
+  }
+
+  /**
+   * Learns from one answer: sent and received at these readings of `machineMs`, with this time of the server in it, whole seconds since the epoch.
+   * An answer that tells nothing changes nothing.
+   */
+  observe(sentMs: number, receivedMs: number, serverSeconds: number): void {
+    const answer = answerOffset(sentMs, receivedMs, serverSeconds);
+    if (answer === undefined) return;
+    this.#offset = withAnswer(this.#offset, answer);
+    this.#correctionMs = correctionMs(this.#offset);
+  }
+
+  /** Throws `InvalidArgument` for a time that is no finite number. */
   async sleep(ms: number, signal?: AbortSignal): Promise<void> {
-    const untilMs = Date.now() + ms;
-    for (let leftMs = ms; leftMs > 0; leftMs = untilMs - Date.now())
+    checkSleep(ms);
+    const untilMs = machineMs() + ms;
+    for (let leftMs = ms; leftMs > 0; leftMs = untilMs - machineMs())
       await timer(Math.min(Math.ceil(leftMs), LONGEST_TIMER_MS), signal);
     signal?.throwIfAborted();
+  }
+}
+
+function checkSleep(ms: number): void {
+  if (typeof ms !== 'number' || !Number.isFinite(ms)) {
+    throw new InvalidArgument({ field: 'ms', value: ms, expected: 'milliseconds, a finite number' });
   }
 }
 

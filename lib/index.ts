@@ -1,7 +1,7 @@
 /** The public names of `headgate`. */
 
 export { HeadgateAdmin, type HeadgateAdminOptions } from './admin.js';
-export type { Tally } from './admission/tally.js';
+export type { Stats, Tally } from './admission/tally.js';
 export { type Clock, FakeClock, SystemClock } from './clock.js';
 export type { ApiKey, CreatedKey } from './config/api-keys.js';
 export type { LimitsOptions, Scope } from './config/config-records.js';

@@ -2,6 +2,7 @@ import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { type Clock, SystemClock } from './clock.js';
 import { InvalidArgument } from './errors.js';
 import { checkFields, checkName, checkTableName } from './names.js';
+import type { LearningClock } from './store/dynamo-clock.js';
 import { DynamoStore } from './store/dynamo-store.js';
 import { MemoryStore } from './store/memory-store.js';
 import type { Store } from './store/store.js';
@@ -18,7 +19,7 @@ export interface RateLimiterOptions {
   readonly namespace?: string | undefined;
   /** In place of a table: a MemoryStore in tests. */
   readonly store?: Store | undefined;
-  /** @default the system's clock */
+  /** Authoritative, never corrected. @default the machine's clock, corrected by the time in DynamoDB's answers */
   readonly clock?: Clock | undefined;
   /** How old a stored limit may be when it is applied, in milliseconds; 0: always read. @default 60000 */
   readonly cacheTtlMs?: number | undefined;
@@ -73,7 +74,6 @@ export function settingsOf(options: RateLimiterOptions): Settings {
   checkFields(options, FIELDS, 'options');
   const {
     namespace = 'default',
-    clock = new SystemClock(),
     cacheTtlMs = 60_000,
     deadlineMs = 1_000,
     maxQueue = 20_000,
@@ -88,11 +88,13 @@ export function settingsOf(options: RateLimiterOptions): Settings {
     checkFields(prefetch, ['share'], 'prefetch');
     checkShare(prefetch.share, 'prefetch.share');
   }
+  const own = options.clock === undefined ? new SystemClock() : undefined;
+  const clock = own ?? options.clock;
   if (typeof clock?.nowNs !== 'function' || typeof clock.sleep !== 'function') {
     throw new InvalidArgument({ field: 'clock', value: clock, expected: 'a Clock: { nowNs(), sleep(ms, signal) }' });
   }
   return {
-    ...storeOf(options),
+    ...storeOf(options, own),
     namespace,
     clock,
     cacheTtlMs,
@@ -103,8 +105,14 @@ export function settingsOf(options: RateLimiterOptions): Settings {
   };
 }
 
-/** The store that options name (the one given, or the table), and what ends the connections that were made for it. */
-export function storeOf({ store, tableName, client }: StoreOptions): Pick<Settings, 'store' | 'disconnect'> {
+/**
+ * The store that options name (the one given, or the table), and what ends the connections that were made for it. `clock` learns from the table's
+ * answers.
+ */
+export function storeOf(
+  { store, tableName, client }: StoreOptions,
+  clock?: LearningClock,
+): Pick<Settings, 'store' | 'disconnect'> {
   if (store !== undefined) {
     if (typeof store !== 'object' || store === null || typeof store.write !== 'function') {
       throw new InvalidArgument({ field: 'store', value: store, expected: 'a Store, such as new MemoryStore()' });
@@ -122,9 +130,9 @@ export function storeOf({ store, tableName, client }: StoreOptions): Pick<Settin
   if (client !== undefined && typeof client?.send !== 'function') {
     throw new InvalidArgument({ field: 'client', value: client, expected: 'a DynamoDBClient' });
   }
-  if (client !== undefined) return { store: new DynamoStore({ client, tableName }), disconnect: () => {} };
+  if (client !== undefined) return { store: new DynamoStore({ client, tableName, clock }), disconnect: () => {} };
   const own = new DynamoDBClient({});
-  return { store: new DynamoStore({ client: own, tableName }), disconnect: () => own.destroy() };
+  return { store: new DynamoStore({ client: own, tableName, clock }), disconnect: () => own.destroy() };
 }
 
 function policyOf(policy: OnUnavailable): Settings['onUnavailable'] {

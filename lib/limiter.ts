@@ -1,10 +1,10 @@
 import { Admission, type Grant, grantsOf } from './admission/admission.js';
 import { Fallback } from './admission/fallback.js';
 import type { Choice, SplitBucket } from './admission/shard-choice.js';
-import { emptyTally, type Tally } from './admission/tally.js';
+import { emptyTally, type Stats, type Tally } from './admission/tally.js';
 import { type Answer, answerTo, type Granted, queuedFs, remainingReports, startOf } from './answer.js';
 import { bucketDemands } from './bucket-demands.js';
-import { type Clock, nowFs, nowMs } from './clock.js';
+import { type Clock, correctedByMs, nowFs, nowMs, steadyMs } from './clock.js';
 import { type Level, Resolution } from './config/resolution.js';
 import { FS_PER_MS, type Limit } from './core/limit.js';
 import { MOST_SHARDS } from './core/shards.js';
@@ -85,7 +85,7 @@ export class RateLimiter {
     const given = checkAcquire(request);
     const { signal } = request;
     signal?.throwIfAborted();
-    const askedMs = nowMs(this.#clock);
+    const askedMs = steadyMs(this.#clock);
     const answer = await this.#patient(request, given, askedMs);
     if (!answer.granted) return answer;
     try {
@@ -94,7 +94,7 @@ export class RateLimiter {
       await answer.admission.withdraw(answer.buckets, answer.decisions);
       throw error;
     }
-    return { granted: true, lease: this.#lease(request, answer, nowMs(this.#clock) - askedMs) };
+    return { granted: true, lease: this.#lease(request, answer, steadyMs(this.#clock) - askedMs) };
   }
 
   /**
@@ -143,9 +143,9 @@ export class RateLimiter {
     return new Lease({ id, entity, resource, grants, decidedBy: 'store', post: this.#posted });
   }
 
-  /** Counts of what this limiter did so far. */
-  stats(): Readonly<Tally> {
-    return { ...this.#tally };
+  /** Counts of what this limiter did so far, and what it knows of its clock. */
+  stats(): Stats {
+    return { ...this.#tally, clockOffsetMs: correctedByMs(this.#clock) };
   }
 
   /** Gives back tokens that were taken ahead (`prefetch`), and ends the connections made here. Leases must have been settled before. */
@@ -159,7 +159,7 @@ export class RateLimiter {
     for (;;) {
       const answer = await this.#answered(request, given);
       if (answer.granted || answer.mayQueue) return answer;
-      const leftMs = (request.maxWaitMs ?? 0) - (nowMs(this.#clock) - askedMs);
+      const leftMs = (request.maxWaitMs ?? 0) - (steadyMs(this.#clock) - askedMs);
       if (answer.denial.retryAfterMs > leftMs) return answer;
       await this.#clock.sleep(answer.denial.retryAfterMs, request.signal);
     }

@@ -1,5 +1,5 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { FakeClock, nowFs, nowMs, SystemClock } from '../lib/clock.js';
+import { describe, expect, it } from 'vitest';
+import { FakeClock, nowFs, nowMs } from '../lib/clock.js';
 import { InvalidArgument } from '../lib/errors.js';
 
 const START_MS = 1_800_000_000_000;
@@ -145,96 +145,5 @@ describe('FakeClock', () => {
     clock.advance(10);
     await settled();
     expect(woken).toEqual(['a', 'b']);
-  });
-});
-
-describe('SystemClock', () => {
-  beforeEach(() => {
-    vi.useFakeTimers();
-  });
-  afterEach(() => {
-    vi.restoreAllMocks();
-    vi.useRealTimers();
-  });
-
-  it('reads the machine each time, to the millisecond', () => {
-    const clock = new SystemClock();
-    const startMs = nowMs(clock) + 1;
-    vi.setSystemTime(startMs);
-    expect(nowMs(clock)).toBe(startMs);
-    vi.setSystemTime(startMs + 1_234);
-    expect(clock.nowNs()).toBe(BigInt(startMs + 1_234) * 1_000_000n);
-  });
-
-  it('never goes backwards in a process, whichever instance is asked', () => {
-    const startMs = nowMs(new SystemClock()) + 5_000;
-    const machine = vi.spyOn(Date, 'now');
-    const told = [0, 10, -3_000, 9, 11].map((offsetMs) => {
-      machine.mockReturnValue(startMs + offsetMs);
-      return nowMs(new SystemClock()) - startMs;
-    });
-    expect(told).toEqual([0, 10, 10, 10, 11]);
-  });
-
-  it.each([
-    { ms: 1, timers: [1] },
-    { ms: 0.2, timers: [1] },
-    { ms: 1_000.5, timers: [1_001] },
-    { ms: 2_147_483_648, timers: [2_147_483_647, 1] },
-    { ms: 0, timers: [] },
-    { ms: -5, timers: [] },
-  ])('sleeps $ms ms in timers of $timers ms, none longer than a timer can be', async ({ ms, timers }) => {
-    const timer = vi.spyOn(globalThis, 'setTimeout');
-    let awake = false;
-    const sleep = new SystemClock().sleep(ms).then(() => {
-      awake = true;
-    });
-    const lastMs = timers.at(-1) ?? 0;
-    await vi.advanceTimersByTimeAsync(Math.max(0, Math.ceil(ms) - lastMs));
-    if (lastMs > 0) {
-      await vi.advanceTimersByTimeAsync(lastMs - 1);
-      expect(awake).toBe(false);
-      await vi.advanceTimersByTimeAsync(1);
-    }
-    await sleep;
-    expect(timer.mock.calls.map(([, delayMs]) => delayMs)).toEqual(timers);
-  });
-
-  it('goes back to sleep when its timer fires before the time', async () => {
-    const startMs = Date.now();
-    const machine = vi.spyOn(Date, 'now').mockReturnValue(startMs);
-    const timer = vi.spyOn(globalThis, 'setTimeout');
-    const sleep = new SystemClock().sleep(100);
-    machine.mockReturnValue(startMs + 99);
-    await vi.advanceTimersByTimeAsync(100);
-    machine.mockReturnValue(startMs + 100);
-    await vi.advanceTimersByTimeAsync(1);
-    await sleep;
-    expect(timer.mock.calls.map(([, delayMs]) => delayMs)).toEqual([100, 1]);
-  });
-
-  it('rejects an aborted sleep with the reason, and leaves no timer behind', async () => {
-    const controller = new AbortController();
-    const reason = new Error('enough');
-    const aborted = expect(new SystemClock().sleep(60_000, controller.signal)).rejects.toBe(reason);
-    expect(vi.getTimerCount()).toBe(1);
-    controller.abort(reason);
-    await aborted;
-    expect(vi.getTimerCount()).toBe(0);
-  });
-
-  it('lets go of the signal when the sleep is over', async () => {
-    const { signal } = new AbortController();
-    const [listens, forgets] = [vi.spyOn(signal, 'addEventListener'), vi.spyOn(signal, 'removeEventListener')];
-    const sleep = new SystemClock().sleep(10, signal);
-    await vi.advanceTimersByTimeAsync(10);
-    await sleep;
-    expect(forgets.mock.calls.map(([, listener]) => listener)).toEqual(listens.mock.calls.map(([, listener]) => listener));
-  });
-
-  it.each([0, 10])('rejects a sleep of %s ms whose signal was aborted before', async (ms) => {
-    const reason = new Error('too late');
-    await expect(new SystemClock().sleep(ms, AbortSignal.abort(reason))).rejects.toBe(reason);
-    expect(vi.getTimerCount()).toBe(0);
   });
 });

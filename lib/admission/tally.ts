@@ -11,4 +11,13 @@ export interface Tally {
   droppedRefunds: number;
 }
 
+/** What a limiter did so far, and what it knows of its clock. */
+export interface Stats extends Readonly<Tally> {
+  /**
+   * What the machine's clock is corrected by, in milliseconds, learned from the database's answers; negative: it is ahead. 0: it may be right, or
+   * the clock was given.
+   */
+  readonly clockOffsetMs: number;
+}
+
 export const emptyTally = (): Tally => ({ writes: 0, granted: 0, denied: 0, unavailable: 0, throttled: 0, droppedRefunds: 0 });

@@ -1,5 +1,5 @@
 import { BoundedMap } from '../bounded-map.js';
-import { type Clock, nowMs } from '../clock.js';
+import { type Clock, steadyMs } from '../clock.js';
 import { type Item, type ItemKey, type Store, StoreFailure } from '../store/store.js';
 
 const ITEMS_REMEMBERED = 10_000;
@@ -40,7 +40,7 @@ export class ItemCache<T> {
 
   /** The values of these keys, in their order, with one call for all that are not cached. Simultaneous calls for the same keys share it. */
   async get(keys: readonly ItemKey[]): Promise<readonly T[]> {
-    const now = nowMs(this.#clock);
+    const now = steadyMs(this.#clock);
     const entries = keys.map((key) => this.#entries.get(itemId(key)));
     const isFresh = (entry: Entry<T> | undefined): entry is Entry<T> => entry !== undefined && now - entry.readAtMs < this.#ttlMs;
     const missing = keys.filter((_, index) => !isFresh(entries[index]));
@@ -75,7 +75,7 @@ export class ItemCache<T> {
 
   async #fetch(keys: readonly ItemKey[]): Promise<ReadonlyMap<string, T>> {
     // As old as the question: the answer may have been true only then.
-    const readAtMs = nowMs(this.#clock);
+    const readAtMs = steadyMs(this.#clock);
     const items = await this.#store.getItems(keys, { signal: AbortSignal.timeout(this.#deadlineMs) });
     const values = new Map<string, T>();
     for (const [index, key] of keys.entries()) {

@@ -14,6 +14,7 @@ import {
 import { marshall, unmarshall } from '@aws-sdk/util-dynamodb';
 import { after } from './bucket-after.js';
 import { bucketItemKey, bucketState, updateBucket } from './bucket-expressions.js';
+import { answerTimes, CLOSEST_TO_THE_ANSWER, type LearningClock } from './dynamo-clock.js';
 import { marshalledKey, transactItem } from './dynamo-operations.js';
 import { failure, INSIDE_RETRIES, singleAttempt, unwrapped } from './dynamo-send.js';
 import { type BucketKey, PK, SK } from './schema.js';
@@ -35,19 +36,29 @@ import {
 const UNPROCESSED_ROUNDS = 8;
 const UNPROCESSED_PAUSE_MS = 5;
 
+export interface DynamoStoreOptions {
+  readonly client: DynamoDBClient;
+  readonly tableName: string;
+  /** Told of the server's time in every answer. @default nobody is */
+  readonly clock?: LearningClock | undefined;
+}
+
 /** The store over one DynamoDB table: an acquire or a settlement is one UpdateItem (1 WCU), a level one GetItem, a configuration one BatchGetItem. */
 export class DynamoStore implements Store {
   readonly #client: DynamoDBClient;
   readonly #tableName: string;
+  readonly #timed: ReturnType<typeof answerTimes>;
 
-  constructor(options: { readonly client: DynamoDBClient; readonly tableName: string }) {
+  constructor(options: DynamoStoreOptions) {
     this.#client = options.client;
     this.#tableName = options.tableName;
+    this.#timed = answerTimes(options.clock);
   }
 
   async write(write: BucketWrite, { signal }: CallOptions = {}): Promise<WriteResult> {
     const command = new UpdateItemCommand(updateBucket(this.#tableName, write));
     command.middlewareStack.add(singleAttempt, INSIDE_RETRIES);
+    command.middlewareStack.add(this.#timed, CLOSEST_TO_THE_ANSWER);
     try {
       const { Attributes } = await this.#client.send(command, abortedBy(signal));
       const met = Attributes === undefined ? EMPTY_BUCKET : bucketState(Attributes);
@@ -63,6 +74,7 @@ export class DynamoStore implements Store {
 
   async read(key: BucketKey, { signal }: CallOptions = {}): Promise<BucketState | undefined> {
     const command = new GetItemCommand({ TableName: this.#tableName, Key: bucketItemKey(key), ConsistentRead: true });
+    command.middlewareStack.add(this.#timed, CLOSEST_TO_THE_ANSWER);
     const { Item: item } = await this.#sent(() => this.#client.send(command, abortedBy(signal)));
     return item === undefined ? undefined : bucketState(item);
   }
@@ -88,6 +100,7 @@ export class DynamoStore implements Store {
       const [request] = wanted;
       if (request === undefined) break;
       const command = new BatchGetItemCommand({ RequestItems: { [this.#tableName]: request } });
+      command.middlewareStack.add(this.#timed, CLOSEST_TO_THE_ANSWER);
       const { Responses, UnprocessedKeys } = await this.#sent(() => this.#client.send(command, abortedBy(signal)));
       for (const raw of Responses?.[this.#tableName] ?? []) {
         const item = unmarshall(raw) as Item;
@@ -113,6 +126,7 @@ export class DynamoStore implements Store {
         ConsistentRead: true,
         ...(most !== undefined && { Limit: most - items.length }),
       });
+      command.middlewareStack.add(this.#timed, CLOSEST_TO_THE_ANSWER);
       const page = await this.#sent(() => this.#client.send(command, abortedBy(signal)));
       items.push(...(page.Items ?? []).map((item) => unmarshall(item) as Item));
       start = page.LastEvaluatedKey;
@@ -125,6 +139,7 @@ export class DynamoStore implements Store {
       TransactItems: operations.map((operation) => transactItem(this.#tableName, operation)),
     });
     command.middlewareStack.add(singleAttempt, INSIDE_RETRIES);
+    command.middlewareStack.add(this.#timed, CLOSEST_TO_THE_ANSWER);
     try {
       await this.#client.send(command, abortedBy(signal));
       return { applied: true };

@@ -26,6 +26,14 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
+/** It is then, by the machine's clock and by the `Date` of the database's answers: by either alone, the other would prove it wrong. */
+function atBothEnds(ms: number): void {
+  vi.restoreAllMocks();
+  const { parse } = Date;
+  vi.spyOn(Date, 'now').mockReturnValue(ms);
+  vi.spyOn(Date, 'parse').mockImplementation((text) => (text.endsWith('GMT') ? ms : parse(text)));
+}
+
 const silenced = () => vi.spyOn(console, 'error').mockImplementation(() => {});
 
 /** A call of the gateway's route, as its authorizer sees it. */
@@ -113,9 +121,9 @@ describe('a key', () => {
     // Its clock never goes back: it is nobody else's.
     const ageing = await coldStart(() => import('../../lambda/authorizer.js'));
     expect((await decided({ 'x-api-key': secret }, {}, ageing.handler)).effect).toBe('Allow');
-    vi.spyOn(Date, 'now').mockReturnValue(expiresAt.getTime() - 1);
+    atBothEnds(expiresAt.getTime() - 1);
     expect((await decided({ 'x-api-key': secret }, {}, ageing.handler)).effect).toBe('Allow');
-    vi.mocked(Date.now).mockReturnValue(expiresAt.getTime());
+    atBothEnds(expiresAt.getTime());
     await expect(ageing.handler(call({ 'x-api-key': secret }))).rejects.toEqual(new Error('Unauthorized'));
   });
 
