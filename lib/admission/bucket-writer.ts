@@ -6,6 +6,7 @@ import type { Stored } from '../core/standing.js';
 import { Contended, QueueFull } from '../errors.js';
 import { type BucketKey, bucketPk } from '../store/schema.js';
 import { type BucketState, EMPTY_BUCKET, type Store, StoreFailure, type WriteResult } from '../store/store.js';
+import { ClockWatch } from './clock-watch.js';
 import { compose, type Flight } from './composition.js';
 import { Deadline } from './deadline.js';
 import { DenialMemory } from './denial-memory.js';
@@ -49,6 +50,7 @@ export class BucketWriter {
   readonly #flights = new Map<Flight, { readonly sentAtMs: number }>();
   readonly #denials: DenialMemory;
   readonly #places = new Places();
+  readonly #watch: ClockWatch;
   #queue: Operation[] = [];
   /** What the last answer showed; undefined before the first. */
   #seen: BucketState | undefined;
@@ -65,6 +67,10 @@ export class BucketWriter {
     this.#key = key;
     this.#parts = parts;
     this.#denials = new DenialMemory(parts.clock);
+    this.#watch = new ClockWatch(parts.clock, () => [
+      ...this.#queue,
+      ...[...this.#flights.keys()].flatMap((one) => one.operations),
+    ]);
   }
 
   /**
@@ -185,6 +191,7 @@ export class BucketWriter {
   }
 
   #pump(): void {
+    this.#watch.follow();
     while (this.#queue.length > 0) {
       const heldMs = this.#heldMs();
       if (heldMs > 0) {
@@ -221,7 +228,7 @@ export class BucketWriter {
     let applied = false;
     try {
       await this.#withDeadline(async (deadline) => {
-        const result = await this.#sent(flight, denials, deadline);
+        const result = await this.#watch.sent(flight, (one) => this.#sent(one, one === flight ? denials : 0, deadline));
         applied = result.applied;
         if (applied) await this.#outlive(result.state, deadline);
         this.#land(flight, result);

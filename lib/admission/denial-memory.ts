@@ -1,4 +1,4 @@
-import { type Clock, nowFs } from '../clock.js';
+import { type Clock, correctedByFs, nowFs } from '../clock.js';
 import { admits, type Demand, judge, longestWaitFs, rescaleWrites } from '../core/decision.js';
 import { FS_PER_MS } from '../core/limit.js';
 import type { Stored } from '../core/standing.js';
@@ -15,6 +15,7 @@ const STRAINED_FS = 1_000n * FS_PER_MS;
  */
 export class DenialMemory {
   readonly #clock: Clock;
+  /** Until when they count is told by a time that is never corrected. */
   #denial: { readonly stored: Stored; readonly untilFs: bigint } | undefined;
   #strainedUntilFs = 0n;
 
@@ -25,8 +26,9 @@ export class DenialMemory {
   /** Remembers that these demands, judged at `atFs`, did not fit. */
   add(demands: readonly Demand[], stored: Stored, atFs: bigint): void {
     const waitFs = longestWaitFs(judge(demands, stored, atFs));
-    this.#denial = { stored, untilFs: atFs + (waitFs < REMEMBERED_FS ? waitFs : REMEMBERED_FS) };
-    this.#strainedUntilFs = atFs + STRAINED_FS;
+    const steadyFs = atFs - correctedByFs(this.#clock);
+    this.#denial = { stored, untilFs: steadyFs + (waitFs < REMEMBERED_FS ? waitFs : REMEMBERED_FS) };
+    this.#strainedUntilFs = steadyFs + STRAINED_FS;
   }
 
   /** The bucket as a later write of this process left or met it: the waits stated from now on are those of then. */
@@ -44,7 +46,7 @@ export class DenialMemory {
     if (this.#denial === undefined) return undefined;
     const at = nowFs(this.#clock);
     const { stored, untilFs } = this.#denial;
-    if (at >= untilFs) {
+    if (at - correctedByFs(this.#clock) >= untilFs) {
       this.#denial = undefined;
       return undefined;
     }
@@ -54,6 +56,6 @@ export class DenialMemory {
 
   /** Whether the bucket denied a moment ago. */
   get strained(): boolean {
-    return nowFs(this.#clock) < this.#strainedUntilFs;
+    return nowFs(this.#clock) - correctedByFs(this.#clock) < this.#strainedUntilFs;
   }
 }
