@@ -44,6 +44,9 @@ export {
 export { type DecidedBy, Lease, type Tokens } from './lease.js';
 export { type LeaseState, type Outcome, RateLimiter } from './limiter.js';
 export type { OnUnavailable, RateLimiterOptions } from './limiter-options.js';
+export type { CallTokens } from './llm/call-tokens.js';
+export { costOf, type ModelPrices, type PriceTable } from './llm/prices.js';
+export type { Usage } from './llm/usage.js';
 export { type Denial, RateLimitExceeded } from './rate-limit-exceeded.js';
 export type { LimitReport } from './report.js';
 export type { AcquireRequest, NeededRequest, Subject } from './request.js';
