@@ -236,6 +236,10 @@ export class RateLimiter {
   async #buckets(request: AcquireRequest, given: readonly Limit[] | undefined): Promise<readonly SplitBucket[]> {
     const { entity, resource, consume, also = [], priority = 'normal' } = request;
     const { namespace } = this.#settings;
+    if (also.length === 0) {
+      const levels = given === undefined ? await this.#levels(request, given) : [{ entity, limits: given }];
+      return bucketDemands(levels, { namespace, resource, consume, priority });
+    }
     const parts = await Promise.all(
       [{ resource, consume }, ...also].map(async (part) => {
         const levels = await this.#levels({ entity, resource: part.resource }, given);

@@ -1,7 +1,7 @@
 import { BoundedMap } from '../bounded-map.js';
 import { nowFs } from '../clock.js';
 import type { Demand } from '../core/decision.js';
-import { rateOf } from '../core/limit.js';
+import { type Limit, rateOf } from '../core/limit.js';
 import type { Charge, Difference } from '../core/settlement.js';
 import { type BucketKey, bucketPk } from '../store/schema.js';
 import type { BucketState } from '../store/store.js';
@@ -203,13 +203,21 @@ export function grantsOf(buckets: readonly BucketDemand[], decisions: readonly D
 
 function grantOf({ key, demands }: BucketDemand, decision: Decision): Grant {
   const charges = demands.map(({ limit, cost, slot = '' }): Charge => {
-    const overdrawn = decision.overdrawn?.includes(limit.name) ? { overdrawn: true } : {};
-    const charge = { name: limit.name, counts: limit.counts, tokens: cost, ...overdrawn };
-    if (limit.kind === 'bucket') return { ...charge, kind: 'bucket', ...rateOf(limit) };
-    if (limit.kind === 'concurrent') return { ...charge, kind: 'slot', slot };
-    return { ...charge, kind: 'window', windowStartFs: decision.stored.uses.get(limit.name)?.windowStartFs ?? 0n };
+    const charge = charged(limit, cost, slot, decision);
+    return decision.overdrawn?.includes(limit.name) ? { ...charge, overdrawn: true } : charge;
   });
   return { key, acquiredAtFs: decision.nowFs, charges };
+}
+
+/** Written out, kind by kind: this runs for every limit of every request, and spreading objects costs more than all the rest of it. */
+function charged(limit: Limit, tokens: number, slot: string, { stored }: Decision): Charge {
+  const { name, counts } = limit;
+  if (limit.kind === 'bucket') {
+    const { tokenFs, windowFs } = rateOf(limit);
+    return { name, counts, tokens, kind: 'bucket', tokenFs, windowFs };
+  }
+  if (limit.kind === 'concurrent') return { name, counts, tokens, kind: 'slot', slot };
+  return { name, counts, tokens, kind: 'window', windowStartFs: stored.uses.get(name)?.windowStartFs ?? 0n };
 }
 
 /** All that a grant charges, as a refund; limits with nothing charged are left out. */

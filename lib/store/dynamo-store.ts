@@ -9,7 +9,6 @@ import {
   type QueryCommandOutput,
   TransactionCanceledException,
   TransactWriteItemsCommand,
-  UpdateItemCommand,
 } from '@aws-sdk/client-dynamodb';
 import { marshall, unmarshall } from '@aws-sdk/util-dynamodb';
 import { after } from './bucket-after.js';
@@ -22,6 +21,7 @@ import {
   type BucketState,
   type BucketWrite,
   type CallOptions,
+  type CallSignal,
   EMPTY_BUCKET,
   type Item,
   type ItemKey,
@@ -32,6 +32,7 @@ import {
   type TransactionResult,
   type WriteResult,
 } from './store.js';
+import { type UpdateCommands, updateCommands } from './update-command.js';
 
 const UNPROCESSED_ROUNDS = 8;
 const UNPROCESSED_PAUSE_MS = 5;
@@ -48,19 +49,19 @@ export class DynamoStore implements Store {
   readonly #client: DynamoDBClient;
   readonly #tableName: string;
   readonly #timed: ReturnType<typeof answerTimes>;
+  readonly #update: UpdateCommands;
 
   constructor(options: DynamoStoreOptions) {
     this.#client = options.client;
     this.#tableName = options.tableName;
     this.#timed = answerTimes(options.clock);
+    this.#update = updateCommands(options.clock);
   }
 
   async write(write: BucketWrite, { signal }: CallOptions = {}): Promise<WriteResult> {
-    const command = new UpdateItemCommand(updateBucket(this.#tableName, write));
-    command.middlewareStack.add(singleAttempt, INSIDE_RETRIES);
-    command.middlewareStack.add(this.#timed, CLOSEST_TO_THE_ANSWER);
+    const command = this.#update(updateBucket(this.#tableName, write), signal);
     try {
-      const { Attributes } = await this.#client.send(command, abortedBy(signal));
+      const { Attributes } = await endedBy(signal, this.#client.send(command));
       const met = Attributes === undefined ? EMPTY_BUCKET : bucketState(Attributes);
       return { applied: true, state: after(write, met) ?? met, met };
     } catch (error) {
@@ -89,7 +90,7 @@ export class DynamoStore implements Store {
     let wanted: KeysAndAttributes[] =
       distinct.length === 0 ? [] : [{ Keys: distinct.map(marshalledKey), ConsistentRead: consistent }];
     for (let round = 0; wanted.length > 0; round += 1) {
-      if (round > 0) await setTimeout(UNPROCESSED_PAUSE_MS * 2 ** round, undefined, signal && { signal });
+      if (round > 0) await endedBy(signal, setTimeout(UNPROCESSED_PAUSE_MS * 2 ** round));
       if (round === UNPROCESSED_ROUNDS) {
         throw new StoreFailure(`DynamoDB left ${wanted[0]?.Keys?.length} keys unprocessed ${round} times`, {
           ambiguous: false,
@@ -175,4 +176,13 @@ export class DynamoStore implements Store {
 }
 
 const itemId = (key: ItemKey): string => `${key.pk}\n${key.sk}`;
-const abortedBy = (signal: AbortSignal | undefined) => (signal === undefined ? {} : { abortSignal: signal });
+const abortedBy = (signal: CallSignal | undefined) => (signal === undefined ? {} : { abortSignal: signal as AbortSignal });
+
+/** The call's outcome, or the signal's reason if that comes first: a client that looks for its credentials or its region listens to no signal. */
+function endedBy<T>(signal: CallSignal | undefined, call: Promise<T>): Promise<T> {
+  if (signal === undefined) return call;
+  return new Promise((resolve, reject) => {
+    signal.onabort = () => reject(signal.reason as Error);
+    call.then(resolve, reject);
+  });
+}

@@ -78,8 +78,15 @@ export type TransactionResult =
       }[];
     };
 
+/** Ends a call: the part of an AbortSignal that one call needs. */
+export interface CallSignal {
+  readonly aborted: boolean;
+  readonly reason?: unknown;
+  onabort: ((event: never) => void) | null;
+}
+
 export interface CallOptions {
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: CallSignal | undefined;
 }
 
 /** Which of the items found. */

@@ -66,10 +66,10 @@ export class UnreliableStore implements Store {
 const failure = (details: { ambiguous: boolean; retryable: boolean; throttled?: boolean }) =>
   new StoreFailure('no answer from the store', { ...details, cause: NO_ROUTE });
 
-function aborted(signal: AbortSignal | undefined): Promise<void> {
+function aborted(signal: CallOptions['signal']): Promise<void> {
   return new Promise((resolve) => {
     if (signal === undefined) throw new Error('a call without a signal would hang for good');
     if (signal.aborted) resolve();
-    signal.addEventListener('abort', () => resolve(), { once: true });
+    signal.onabort = () => resolve();
   });
 }
