@@ -1,5 +1,5 @@
 import { BoundedMap } from '../bounded-map.js';
-import { type Clock, nowFs } from '../clock.js';
+import { type Clock, correctedByFs, nowFs } from '../clock.js';
 import { fillFs } from '../core/bucket.js';
 import type { Demand } from '../core/decision.js';
 import { rateOf, type TokenBucketLimit } from '../core/limit.js';
@@ -12,7 +12,7 @@ import type { Decision } from './operation.js';
 /** Tokens that this process has charged to a bucket and not handed out yet. */
 interface Lot {
   readonly chargedAtFs: bigint;
-  /** When what is left is given back: by then as many tokens have come back to the bucket as the lot took. */
+  /** When what is left is given back, in steady time: by then as many tokens have come back to the bucket as the lot took. */
   readonly untilFs: bigint;
   readonly parts: readonly LotPart[];
   /** The bucket after the charge. */
@@ -33,7 +33,7 @@ interface Bucket {
   lot: Lot | undefined;
   /** A lot is being charged: requests meanwhile are charged as they come. */
   charging: boolean;
-  /** The last request that was not served by a lot; undefined before the first. */
+  /** The last request that was not served by a lot, in steady time; undefined before the first. */
   askedAtFs: bigint | undefined;
 }
 
@@ -59,16 +59,16 @@ export class Prefetch {
 
   /** Decides a request that cannot wait: out of the lot, or with a charge that takes a new one where the bucket was asked a moment ago. */
   async acquire(writer: BucketWriter, demands: readonly Demand[]): Promise<Decision> {
-    const atFs = nowFs(this.#clock);
+    const steadyFs = this.#steadyFs(nowFs(this.#clock));
     const parts = lotParts(demands, this.#share);
     if (parts === undefined) return writer.acquire(demands);
     const bucket = this.#buckets.get(writer) ?? { lot: undefined, charging: false, askedAtFs: undefined };
     this.#buckets.set(writer, bucket);
-    if (bucket.lot !== undefined && handedOut(bucket.lot, demands, atFs)) {
-      return { granted: true, nowFs: atFs, stored: bucket.lot.stored };
+    if (bucket.lot !== undefined && handedOut(bucket.lot, demands, steadyFs)) {
+      return { granted: true, nowFs: nowFs(this.#clock), stored: bucket.lot.stored };
     }
-    const busy = bucket.askedAtFs !== undefined && atFs - bucket.askedAtFs <= lifeFs(parts);
-    bucket.askedAtFs = atFs;
+    const busy = bucket.askedAtFs !== undefined && steadyFs - bucket.askedAtFs <= lifeFs(parts);
+    bucket.askedAtFs = steadyFs;
     const together = demands.map((demand, index) => ({ ...demand, cost: demand.cost + (parts[index]?.left ?? 0) }));
     const roomy = together.every(({ cost, limit }) => cost <= limit.capacity) && !writer.strained(together);
     if (!busy || !roomy || bucket.charging) return writer.acquire(demands);
@@ -78,11 +78,16 @@ export class Prefetch {
       const decision = await writer.acquire(together);
       if (!decision.granted) return await writer.acquire(demands);
       const { nowFs: chargedAtFs, stored } = decision;
-      bucket.lot = { chargedAtFs, untilFs: chargedAtFs + lifeFs(parts), parts, stored, served: 0 };
+      bucket.lot = { chargedAtFs, untilFs: this.#steadyFs(chargedAtFs) + lifeFs(parts), parts, stored, served: 0 };
       return decision;
     } finally {
       bucket.charging = false;
     }
+  }
+
+  /** An instant of the clock as it is corrected now, told by the time that no correction touches. */
+  #steadyFs(atFs: bigint): bigint {
+    return atFs - correctedByFs(this.#clock);
   }
 
   /** Gives back what is left of all lots. */
@@ -123,13 +128,13 @@ function lifeFs(parts: readonly LotPart[]): bigint {
 }
 
 /** Takes the demands out of the lot; false: they are not in it. */
-function handedOut(lot: Lot, demands: readonly Demand[], atFs: bigint): boolean {
+function handedOut(lot: Lot, demands: readonly Demand[], steadyFs: bigint): boolean {
   const { parts, untilFs } = lot;
   const fits = demands.every(({ limit, cost }, index) => {
     const part = parts[index];
     return part !== undefined && sameRule(part.limit, limit) && part.left >= cost;
   });
-  if (!fits || demands.length !== parts.length || atFs > untilFs) return false;
+  if (!fits || demands.length !== parts.length || steadyFs > untilFs) return false;
   for (const [index, part] of parts.entries()) part.left -= demands[index]?.cost ?? 0;
   lot.served += 1;
   return true;
