@@ -2,8 +2,8 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Limit } from '../../lib/core/limit.js';
 import type { RateLimiter } from '../../lib/limiter.js';
 import type { AcquireRequest } from '../../lib/request.js';
-import { MemoryStore } from '../../lib/store/memory-store.js';
-import { testBed } from '../support/stores.js';
+import type { WriteResult } from '../../lib/store/store.js';
+import { eachStore, type StoreUnderTest } from '../support/stores.js';
 import { seeded, VirtualClock } from '../support/virtual-time.js';
 import { distant, intercepted } from './intercepted-store.js';
 
@@ -16,9 +16,20 @@ interface Start {
   readonly promisedMs: number;
 }
 
-function virtualBed() {
+/** A bed in virtual time, which stands still while the store works on a call: on a real database, too, a queue of minutes takes moments. */
+async function virtualBed(under: StoreUnderTest) {
   const clock = new VirtualClock();
-  return { clock, bed: testBed(new MemoryStore(), clock) };
+  const bed = await under.fresh(clock);
+  let calls = 0;
+  const store = intercepted(bed.store, async (proceed) => {
+    calls += 1;
+    try {
+      return await proceed();
+    } finally {
+      calls -= 1;
+    }
+  });
+  return { clock, bed, store, drive: <T>(work: Promise<T>) => clock.drive(work, () => calls > 0) };
 }
 
 /** Waits, and notes in `starts` when the lease came, and when it said that it starts. */
@@ -36,79 +47,84 @@ function mostWithin(ms: number, startedMs: readonly number[]): number {
 beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }));
 afterEach(() => void vi.useRealTimers());
 
-describe('200 callers in the queue of an empty bucket, 100 a second, in four processes', () => {
-  /** They arrive within half a second; every process is 1 to 20 ms away, anew for each call. */
-  async function queue(seed: number) {
-    const { clock, bed } = virtualBed();
-    const random = seeded(seed);
-    const limits = [Limit.perSecond('rps', 100)];
-    await bed.limiter().acquire({ ...on, limits, consume: { rps: 100 } });
-    /** The process of each place, in the order in which they were written. */
-    const reserved: number[] = [];
-    const limiters = times(4, (process) => {
-      const noting = intercepted(bed.store, async (proceed, { write }) => {
-        const answer = await proceed();
-        const { applied } = answer as { applied?: boolean };
-        if (applied) reserved.push(...times(write?.requests ?? 0, () => process));
-        return answer;
+describe.each(eachStore)(
+  '200 callers in the queue of an empty bucket, 100 a second, in four processes, on the $name store',
+  (under) => {
+    /** They arrive within half a second; every process is 1 to 20 ms away, anew for each call. */
+    async function queue(seed: number) {
+      const { clock, bed, store: near, drive } = await virtualBed(under);
+      const random = seeded(seed);
+      const limits = [Limit.perSecond('rps', 100)];
+      await bed.limiter().acquire({ ...on, limits, consume: { rps: 100 } });
+      /** The process of each place, and how far its write let the queue reach: the further, the later. */
+      const reserved: { readonly process: number; readonly untilFs: bigint }[] = [];
+      const limiters = times(4, (process) => {
+        const noting = intercepted(near, async (proceed, { write }) => {
+          const answer = await proceed();
+          const { applied, state } = answer as WriteResult;
+          const untilFs = state.positions.get('rps')?.fullAtFs ?? 0n;
+          if (applied) reserved.push(...times(write?.requests ?? 0, () => ({ process, untilFs })));
+          return answer;
+        });
+        const store = intercepted(noting, async (proceed) => {
+          await clock.sleep(1 + 19 * random());
+          return proceed();
+        });
+        return bed.limiter({ store });
       });
-      const store = intercepted(noting, async (proceed) => {
-        await clock.sleep(1 + 19 * random());
-        return proceed();
+      const starts: Start[] = [];
+      const callers = times(200, async (caller) => {
+        await clock.sleep(500 * random());
+        await waiter(limiters[caller % 4]!, clock, { ...on, limits, consume: { rps: 1 }, maxWaitMs: 60_000 }, caller, starts);
       });
-      return bed.limiter({ store });
+      await drive(Promise.all(callers));
+      reserved.sort((a, b) => Number(a.untilFs - b.untilFs));
+      return { starts, reserved: reserved.map(({ process }) => process) };
+    }
+
+    it.each([1, 2, 3])('start in the order in which their places were written (seed %i)', async (seed) => {
+      const { starts, reserved } = await queue(seed);
+
+      expect(starts.map(({ caller }) => caller % 4)).toEqual(reserved);
+      expect(new Set(starts.map(({ caller }) => caller)).size).toBe(200);
     });
-    const starts: Start[] = [];
-    const callers = times(200, async (caller) => {
-      await clock.sleep(500 * random());
-      await waiter(limiters[caller % 4]!, clock, { ...on, limits, consume: { rps: 1 }, maxWaitMs: 60_000 }, caller, starts);
+
+    it.each([1, 2, 3])('start when they were promised, one every 10 ms, none of them early (seed %i)', async (seed) => {
+      const { starts } = await queue(seed);
+
+      expect(starts.map(({ promisedMs }) => promisedMs)).toEqual(times(200, (index) => 10 * (index + 1)));
+      expect(starts.filter(({ startedMs, promisedMs }) => startedMs < promisedMs)).toEqual([]);
+      // The first places are ahead by less than a round trip: their leases come when the answer does.
+      expect(starts.filter(({ startedMs, promisedMs }) => promisedMs >= 100 && startedMs > promisedMs)).toEqual([]);
     });
-    await clock.drive(Promise.all(callers));
-    return { starts, reserved };
-  }
 
-  it.each([1, 2, 3])('start in the order in which their places were written (seed %i)', async (seed) => {
-    const { starts, reserved } = await queue(seed);
+    it('start at the refill rate within 1 %, to the last of them', async () => {
+      const { starts } = await queue(4);
 
-    expect(starts.map(({ caller }) => caller % 4)).toEqual(reserved);
-    expect(new Set(starts.map(({ caller }) => caller)).size).toBe(200);
-  });
+      const lastMs = Math.max(...starts.map(({ startedMs }) => startedMs));
+      expect(starts).toHaveLength(200);
+      expect(lastMs).toBeGreaterThanOrEqual(1_980);
+      expect(lastMs).toBeLessThanOrEqual(2_020);
+    });
+  },
+);
 
-  it.each([1, 2, 3])('start when they were promised, one every 10 ms, none of them early (seed %i)', async (seed) => {
-    const { starts } = await queue(seed);
-
-    expect(starts.map(({ promisedMs }) => promisedMs)).toEqual(times(200, (index) => 10 * (index + 1)));
-    expect(starts.filter(({ startedMs, promisedMs }) => startedMs < promisedMs)).toEqual([]);
-    // The first places are ahead by less than a round trip: their leases come when the answer does.
-    expect(starts.filter(({ startedMs, promisedMs }) => promisedMs >= 100 && startedMs > promisedMs)).toEqual([]);
-  });
-
-  it('start at the refill rate within 1 %, to the last of them', async () => {
-    const { starts } = await queue(4);
-
-    const lastMs = Math.max(...starts.map(({ startedMs }) => startedMs));
-    expect(starts).toHaveLength(200);
-    expect(lastMs).toBeGreaterThanOrEqual(1_980);
-    expect(lastMs).toBeLessThanOrEqual(2_020);
-  });
-});
-
-describe('a queue that half of the waiters leave', () => {
+describe.each(eachStore)('a queue on the $name store that half of the waiters leave', (under) => {
   it.each([1, 2, 3, 4, 5])(
     'never starts more than the capacity and the rate allow, and starts everybody who stays (seed %i)',
     async (seed) => {
-      const { clock, bed } = virtualBed();
+      const { clock, bed, store: near, drive } = await virtualBed(under);
       const random = seeded(seed);
       const limits = [Limit.custom({ name: 'rps', capacity: 1, refillAmount: 1, refillPeriodMs: 1_000 })];
       await bed.limiter().acquire({ ...on, limits, consume: { rps: 1 } });
-      const store = distant(bed.store, clock, 5);
+      const store = distant(near, clock, 5);
       const limiters = times(2, () => bed.limiter({ store }));
       const request = { ...on, limits, consume: { rps: 1 }, maxWaitMs: 200_000 };
       const order = times(100, (caller) => ({ caller, at: random() })).sort((a, b) => a.at - b.at);
       const leaving = new Set(order.slice(0, 50).map(({ caller }) => caller));
       const starts: Start[] = [];
 
-      const outcomes = await clock.drive(
+      const outcomes = await drive(
         Promise.allSettled(
           times(100, async (caller) => {
             const controller = new AbortController();
@@ -134,20 +150,20 @@ describe('a queue that half of the waiters leave', () => {
   );
 });
 
-describe('a queue on two limits, one of them in debt for a minute', () => {
+describe.each(eachStore)('a queue on two limits on the $name store, one of them in debt for a minute', (under) => {
   it('starts 50 waiters after the minute without bunching beyond either limit', async () => {
-    const { clock, bed } = virtualBed();
+    const { clock, bed, store: near, drive } = await virtualBed(under);
     const limits = [
       Limit.custom({ name: 'rps', capacity: 5, refillAmount: 5, refillPeriodMs: 1_000 }),
       Limit.custom({ name: 'tps', capacity: 100, refillAmount: 100, refillPeriodMs: 1_000 }),
     ];
-    const store = distant(bed.store, clock, 5);
+    const store = distant(near, clock, 5);
     const limiters = times(4, () => bed.limiter({ store }));
     const debtor = await bed.limiter().acquire({ ...on, limits, consume: { tps: 100 } });
     await debtor.adjust({ tps: 5_990 });
     const starts: Start[] = [];
 
-    await clock.drive(
+    await drive(
       Promise.all(
         times(50, (caller) => {
           const request = { ...on, limits, consume: { rps: 1, tps: 10 }, maxWaitMs: 120_000 };
@@ -167,15 +183,14 @@ describe('a queue on two limits, one of them in debt for a minute', () => {
   });
 });
 
-it.each([16, 30, 50])(
-  'a place is found for each of %i processes that ask at once: waiters of many processes at once',
-  async (processes) => {
-    const { clock, bed } = virtualBed();
+describe.each(eachStore)('waiters of many processes at once, on the $name store', (under) => {
+  it.each([16, 30, 50])('are each given a place: %i of them', async (processes) => {
+    const { clock, bed, store: near, drive } = await virtualBed(under);
     const limits = [Limit.perSecond('rps', 100)];
     await bed.limiter().acquire({ ...on, limits, consume: { rps: 100 } });
-    const store = distant(bed.store, clock, 5);
+    const store = distant(near, clock, 5);
 
-    const outcomes = await clock.drive(
+    const outcomes = await drive(
       Promise.all(
         times(processes, async () =>
           bed.limiter({ store }).tryAcquire({ ...on, limits, consume: { rps: 30 }, maxWaitMs: 60_000 }),
@@ -184,5 +199,5 @@ it.each([16, 30, 50])(
     );
 
     expect(outcomes.filter(({ granted }) => granted)).toHaveLength(processes);
-  },
-);
+  });
+});

@@ -1,4 +1,4 @@
-import { setImmediate as turn } from 'node:timers/promises';
+import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises';
 import { FakeClock } from '../../lib/clock.js';
 import { START_MS } from './stores.js';
 
@@ -33,8 +33,8 @@ export class VirtualClock extends FakeClock {
     }
   }
 
-  /** Advances from sleeper to sleeper until the work has ended; what it came to. */
-  async drive<T>(work: Promise<T>): Promise<T> {
+  /** Advances from sleeper to sleeper until the work has ended; what it came to. Time stands still while `busy`. */
+  async drive<T>(work: Promise<T>, busy: () => boolean = () => false): Promise<T> {
     let ended = false;
     const end = () => {
       ended = true;
@@ -42,7 +42,8 @@ export class VirtualClock extends FakeClock {
     work.then(end, end);
     let stuckSince = performance.now();
     for (await turn(); !ended; await turn()) {
-      if (this.#toNext()) stuckSince = performance.now();
+      if (busy()) await pause(1);
+      else if (this.#toNext()) stuckSince = performance.now();
       else if (performance.now() - stuckSince > STUCK_MS) throw new Error('nothing sleeps, and the work has not ended');
     }
     return work;
