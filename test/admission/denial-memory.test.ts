@@ -1,4 +1,6 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { SystemClock } from '../../lib/clock.js';
 import { Limit } from '../../lib/core/limit.js';
 import { eachStore, type StoreUnderTest } from '../support/stores.js';
 
@@ -30,6 +32,24 @@ describe.each(eachStore)('a denial on the $name store', ({ fresh }: StoreUnderTe
 
     expect(limiter.stats().writes - writes).toBeLessThanOrEqual(10);
     expect(limiter.stats().denied).toBe(4_001);
+  });
+
+  it('holds a tight loop of two seconds to five writes a second, answers thousands, and a smaller request that fits is granted', async () => {
+    const limiter = (await fresh()).limiter({ clock: new SystemClock() });
+    const daily = { ...on, limits: [Limit.perDay('rpd', 100)] };
+    await limiter.acquire({ ...daily, consume: { rpd: 95 } });
+    const { writes } = limiter.stats();
+    const untilMs = performance.now() + 2_000;
+
+    for (let tries = 0; performance.now() < untilMs; tries += 1) {
+      expect((await limiter.tryAcquire({ ...daily, consume: { rpd: 10 } })).granted).toBe(false);
+      // A loop that never ends its turn would keep the answers of the database from coming.
+      if (tries % 100 === 0) await turn();
+    }
+
+    expect(limiter.stats().writes - writes).toBeLessThanOrEqual(10);
+    expect(limiter.stats().denied).toBeGreaterThan(2_000);
+    expect((await limiter.tryAcquire({ ...daily, consume: { rpd: 5 } })).granted).toBe(true);
   });
 
   it('is repeated with the wait that is left, without a write', async () => {

@@ -49,11 +49,18 @@ describe('with limits given', () => {
     expect(sent()).toEqual({ UpdateItemCommand: 1, capacityUnits: 1 });
   });
 
-  it('a warm acquire of two limits is one write of one unit', async () => {
-    await limiter.acquire(request);
+  it.each([1, 2, 3, 4, 5, 6, 7, 8])('a warm acquire of %i limits is one write of one unit', async (count) => {
+    const some = Array.from({ length: count }, (_, index) => Limit.perMinute(`limit-${index}`, 1_000_000));
+    const of = {
+      entity: '6f9619ff-8b86-4d01-b42d-00cf4fc964ff',
+      resource: 'claude-sonnet-5-2026-11',
+      limits: some,
+      consume: Object.fromEntries(some.map(({ name }) => [name, 12_345])),
+    };
+    await limiter.acquire(of);
     sent();
 
-    await limiter.acquire(request);
+    await limiter.acquire(of);
 
     expect(sent()).toEqual({ UpdateItemCommand: 1, capacityUnits: 1 });
   });
@@ -226,6 +233,39 @@ describe('with limits stored', () => {
     await limiter.acquire(stored);
 
     expect(sent()).toEqual({ UpdateItemCommand: 3, capacityUnits: 3 });
+  });
+
+  it('the first acquire of three levels whose limits are cached is three writes of a unit each, all under way at once', async () => {
+    const admin = new HeadgateAdmin({ tableName, client, namespace, clock });
+    await admin.setLimits({ system: true }, limits);
+    await admin.createEntity({ entity: 'org' });
+    await admin.createEntity({ entity: 'project', parent: 'org' });
+    await admin.createEntity({ entity: 'key-123', parent: 'project' });
+    await limiter.limits(on);
+    sent();
+    /** How many writes had left, and how many answers had come, whenever one left. */
+    const order: { readonly left: number; readonly answered: number }[] = [];
+    let [left, answered] = [0, 0];
+    const noting = { step: 'finalizeRequest', priority: 'low', name: 'noteOrder' } as const;
+    client.middlewareStack.add(
+      (next) => async (args) => {
+        left += 1;
+        order.push({ left, answered });
+        const result = await next(args);
+        answered += 1;
+        return result;
+      },
+      noting,
+    );
+
+    await limiter.acquire(stored).finally(() => client.middlewareStack.remove(noting.name));
+
+    expect(sent()).toEqual({ UpdateItemCommand: 3, capacityUnits: 3 });
+    expect(order).toEqual([
+      { left: 1, answered: 0 },
+      { left: 2, answered: 0 },
+      { left: 3, answered: 0 },
+    ]);
   });
 
   it('an acquire without a cache reads each time', async () => {

@@ -1,8 +1,9 @@
-import { type DynamoDBClient, GetItemCommand } from '@aws-sdk/client-dynamodb';
+import { type AttributeValue, type DynamoDBClient, GetItemCommand } from '@aws-sdk/client-dynamodb';
 import { beforeAll, beforeEach, expect, it } from 'vitest';
 import { Limit } from '../../lib/core/limit.js';
 import type { RateLimiter } from '../../lib/limiter.js';
 import { DynamoStore } from '../../lib/store/dynamo-store.js';
+import { bucketPk } from '../../lib/store/schema.js';
 import { createTestTable, testClient } from '../support/dynamodb.js';
 import { START_MS, type TestBed, testBed } from '../support/stores.js';
 
@@ -121,16 +122,34 @@ it('outlives the debt that a settlement posts', async () => {
   expect(Number((await item())?.ttl?.N)).toBeGreaterThan(fullAtSeconds);
 });
 
-it('stays under a kilobyte with four limits, so that a write costs one unit', async () => {
-  const four = ['requests-per-min', 'input-tokens-min', 'output-tokens-mi', 'usd-per-day'].map((name) =>
-    Limit.perMinute(name, 9_000_000_000),
-  );
-  await limiter.acquire({
-    entity: 'key-123',
-    resource: 'gpt-4',
-    consume: Object.fromEntries(four.map(({ name }) => [name, 8_999_999_999])),
-    limits: four,
-  });
+/** An item's size as DynamoDB counts it: names and strings in UTF-8 bytes, a number a byte for two digits and one more, or two. */
+function itemBytes(attributes: Record<string, AttributeValue>): number {
+  return Object.entries(attributes).reduce((sum, [name, { S, N }]) => {
+    if (S === undefined && N === undefined) throw new TypeError(`${name} is neither a string nor a number`);
+    const digits = N?.replace('-', '').replace(/0+$/, '').length ?? 0;
+    return sum + Buffer.byteLength(name) + (S === undefined ? Math.ceil(digits / 2) + 2 : Buffer.byteLength(S));
+  }, 0);
+}
 
-  expect(JSON.stringify(await item()).length).toBeLessThan(1_024);
+it('stays under a kilobyte with eight limits, an entity of 36 characters and a resource of 23, so that a write costs one unit', async () => {
+  const where = { entity: '6f9619ff-8b86-4d01-b42d-00cf4fc964ff', resource: 'claude-sonnet-5-2026-11' };
+  expect([where.entity.length, where.resource.length]).toEqual([36, 23]);
+  const names = ['rpm', 'tpm', 'itpm', 'otpm', 'rpd', 'tpd', 'requests-per-min', 'usd-per-day'];
+  const eight = names.map((name, index) => Limit.perMinute(name, 8_999_999_999 - index));
+  // Late on an odd femtosecond: every digit of an instant and a sum counts.
+  bed.clock.advance(123_456_789.123_457);
+  const lease = await limiter.acquire({
+    ...where,
+    consume: Object.fromEntries(eight.map(({ name, capacity }) => [name, capacity - 2])),
+    limits: eight,
+  });
+  await lease.settle({ tpm: 8_888_888_888 });
+  await limiter.tryAcquire({ ...where, consume: { tpm: 8_000_000_000 }, limits: eight });
+  await limiter.acquire({ ...where, consume: { rpm: 1 }, limits: eight });
+
+  const Key = { pk: { S: bucketPk({ ...bed.bucket(where.entity, where.resource), shard: 0 }) }, sk: { S: 'b' } };
+  const { Item } = await client.send(new GetItemCommand({ TableName: tableName, Key, ConsistentRead: true }));
+
+  expect(Object.keys(Item ?? {}).filter((name) => name.startsWith('z_'))).toHaveLength(8);
+  expect(itemBytes(Item ?? {})).toBeLessThan(1_024);
 });
