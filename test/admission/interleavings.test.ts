@@ -45,12 +45,12 @@ describe('group commit of two processes, in every order of their arrivals, write
     { operations: 3, starts: [FULL, IN_DEBT], warmths: [true], aheadMs: [0], mostSent: 2, scopes: 864, worlds: 20_000 },
     {
       operations: 4,
-      starts: long ? everyStart : [FULL, ONE_USED],
+      starts: long ? everyStart : [FULL],
       warmths: [true],
       aheadMs: [0],
       mostSent: 1,
-      scopes: 7_776,
-      worlds: 300_000,
+      scopes: 3_888,
+      worlds: 100_000,
     },
   ])(
     'for every mix of $operations operations, with up to $mostSent writes of a process under way',

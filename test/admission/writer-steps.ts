@@ -47,6 +47,7 @@ export const fs = (milliseconds: number): bigint => BigInt(milliseconds) * FS_PE
 export const asStored = (position: Position | undefined): Stored => ({
   positions: new Map(position === undefined ? [] : [[NAME, position]]),
   uses: new Map(),
+  slots: new Map(),
 });
 
 function fullAtMsIn(stored: Stored | undefined): number | undefined {
