@@ -47,6 +47,20 @@ describe.each(eachStore)('an observed limit on the $name store', ({ fresh }: Sto
     expect((denied as RateLimitExceeded).violations.map(({ limit }) => limit)).toEqual(['rpm']);
   });
 
+  it('of 50,000 lets 80,000 pass, and the 500 requests beside it are still the most', async () => {
+    const limiter = (await fresh()).limiter();
+    const request = { ...on, limits: [rpm, watched], consume: { rpm: 1, tpm: 80_000 } };
+    await limiter.acquire({ ...request, consume: { rpm: 499 } });
+
+    expect((await limiter.acquire(request)).overdrawn).toEqual(['tpm']);
+
+    expect(await limiter.tryAcquire(request)).toMatchObject({
+      granted: false,
+      denial: { retryAfterMs: 120, violations: [{ limit: 'rpm', available: 0 }] },
+    });
+    expect(await limiter.available({ ...on, limits: [rpm, watched] })).toEqual({ rpm: 0, tpm: 50_000 });
+  });
+
   it('locks nobody out when it is enforced after a day at ten times its rate', async () => {
     const bed = await fresh();
     const limiter = bed.limiter();

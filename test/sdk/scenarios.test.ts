@@ -3,6 +3,7 @@ import { Limit } from '../../lib/core/limit.js';
 import { CostExceedsCapacity } from '../../lib/errors.js';
 import { RateLimitExceeded } from '../../lib/rate-limit-exceeded.js';
 import { eachStore, type StoreUnderTest } from '../support/stores.js';
+import { NO_ROUTE, UnreliableStore } from './unreliable-store.js';
 
 const on = { entity: 'key-123', resource: 'gpt-4' };
 
@@ -103,6 +104,15 @@ describe.each(eachStore)('one bucket on the $name store', ({ fresh }: StoreUnder
     },
   );
 
+  it('grants a burst of 15 at 10 a minute at once, and asks the 16th to wait 6,000 ms', async () => {
+    const limiter = (await fresh()).limiter();
+    const request = { ...on, limits: [Limit.perMinute('rpm', 10, { burst: 15 })], consume: { rpm: 1 } };
+
+    for (let granted = 0; granted < 15; granted += 1) await limiter.acquire(request);
+
+    await expect(limiter.acquire(request)).rejects.toMatchObject({ code: 'RateLimitExceeded', retryAfterMs: 6_000 });
+  });
+
   it.each([{ consume: {} }, { consume: { rpm: 0 } }])(
     'grants $consume and charges nothing, unless a limit is in debt',
     async ({ consume }) => {
@@ -187,5 +197,32 @@ describe.each(eachStore)('one bucket on the $name store', ({ fresh }: StoreUnder
 
     expect(elsewhere.granted).toBe(true);
     expect((await newLimiter().tryAcquire(request)).granted).toBe(false);
+  });
+
+  it.each([
+    { policy: 'deny' as const, granted: 0 },
+    { policy: 'allow' as const, granted: 200 },
+    { policy: 'local' as const, granted: 10 },
+    { policy: { local: { share: 0.25 } }, granted: 25 },
+  ])('without an answer from the store, lets $granted of 200 pass at 100 a minute under $policy', async ({ policy, granted }) => {
+    const bed = await fresh();
+    const store = new UnreliableStore(bed.store);
+    store.usual = 'refused';
+    const limiter = bed.limiter({ store, onUnavailable: policy });
+    const request = { ...on, limits: [Limit.perMinute('rpm', 100)], consume: { rpm: 1 } };
+
+    const decidedBy: string[] = [];
+    for (let tries = 0; tries < 200; tries += 1) {
+      if (policy === 'deny') {
+        await expect(limiter.acquire(request)).rejects.toMatchObject({ code: 'LimiterUnavailable', cause: NO_ROUTE });
+        continue;
+      }
+      const outcome = await limiter.tryAcquire(request);
+      if (outcome.granted) decidedBy.push(outcome.lease.decidedBy);
+    }
+
+    expect(decidedBy).toEqual(Array.from({ length: granted }, () => (policy === 'allow' ? 'allow' : 'local')));
+    expect(limiter.stats().unavailable).toBe(200);
+    expect(await bed.limiter().available({ ...on, limits: request.limits })).toEqual({ rpm: 100 });
   });
 });

@@ -62,6 +62,27 @@ it('counts what was used net of refunds, and the requests that were admitted', a
   expect(await item()).toMatchObject({ u_rpm: { N: '2' }, u_tpm: { N: '1225' }, n: { N: '3' } });
 });
 
+it('counts as used what was settled below the estimate: 70 of 100', async () => {
+  const lease = await limiter.acquire({ ...request, consume: { tpm: 100 } });
+
+  await lease.settle({ tpm: 70 });
+
+  expect(await item()).toMatchObject({ u_tpm: { N: '70' } });
+});
+
+it('counts as used what two leases of two processes were adjusted to at once: 10 + 20 and 5 + 15 are 50', async () => {
+  const daily = { ...request, limits: [Limit.perDay('tpd', 1_000)] };
+  const [one, other] = await Promise.all([
+    limiter.acquire({ ...daily, consume: { tpd: 10 } }),
+    bed.limiter().acquire({ ...daily, consume: { tpd: 5 } }),
+  ]);
+
+  await Promise.all([one.adjust({ tpd: 20 }), other.adjust({ tpd: 15 })]);
+
+  expect(await item()).toMatchObject({ u_tpd: { N: '50' }, n: { N: '2' } });
+  expect(await limiter.available({ entity: 'key-123', resource: 'gpt-4', limits: daily.limits })).toEqual({ tpd: 950 });
+});
+
 it('counts a denied request as none, and its denial with the next write', async () => {
   await limiter.acquire({ ...request, consume: { tpm: 9_999 } });
   await limiter.tryAcquire({ ...request, consume: { tpm: 2 } });
