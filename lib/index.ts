@@ -47,6 +47,7 @@ export type { OnUnavailable, RateLimiterOptions } from './limiter-options.js';
 export type { CallTokens } from './llm/call-tokens.js';
 export { costOf, type ModelPrices, type PriceTable } from './llm/prices.js';
 export type { Usage } from './llm/usage.js';
+export { PriorityQueue, type PriorityQueueOptions, type QueuedOptions } from './priority-queue.js';
 export { type Denial, RateLimitExceeded } from './rate-limit-exceeded.js';
 export type { LimitReport } from './report.js';
 export type { AcquireRequest, NeededRequest, Subject } from './request.js';
