@@ -23,6 +23,7 @@ export {
   type TokenBucketLimit,
   type WindowOptions,
 } from './core/limit.js';
+export type { TokenWeights } from './core/weights.js';
 export {
   ChangeConflict,
   Contended,

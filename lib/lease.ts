@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Grant } from './admission/admission.js';
-import type { Counts } from './core/limit.js';
+import type { Counted } from './core/limit.js';
 import type { Charge, Difference } from './core/settlement.js';
 import { InvalidArgument, LeaseClosed, UnknownLimit } from './errors.js';
 import type { LimitReport } from './report.js';
@@ -84,10 +84,11 @@ export class Lease implements AsyncDisposable {
     return Object.fromEntries(this.#charged(this.resource));
   }
 
-  /** What each of its limits counts. */
-  get counts(): readonly { readonly name: string; readonly counts: Counts }[] {
-    const counts = new Map(this.#grants.flatMap(({ charges }) => charges.map((charge) => [charge.name, charge.counts])));
-    return [...counts].map(([name, counted]) => ({ name, counts: counted }));
+  /** What each of its limits counts, and with which weights; a limit of several levels once for each that differs. */
+  get counts(): readonly Pick<Counted, 'name' | 'counts' | 'weights'>[] {
+    const charges = this.#grants.flatMap((grant) => grant.charges);
+    const each = charges.map(({ name, counts, weights }) => ({ name, counts, ...(weights && { weights }) }));
+    return [...new Map(each.map((counted) => [JSON.stringify(counted), counted])).values()];
   }
 
   /** Observed limits that would have denied the request: they were not charged, and are not by its settlements. */

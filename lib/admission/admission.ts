@@ -203,8 +203,11 @@ export function grantsOf(buckets: readonly BucketDemand[], decisions: readonly D
 
 function grantOf({ key, demands }: BucketDemand, decision: Decision): Grant {
   const charges = demands.map(({ limit, cost, slot = '' }): Charge => {
-    const charge = charged(limit, cost, slot, decision);
-    return decision.overdrawn?.includes(limit.name) ? { ...charge, overdrawn: true } : charge;
+    const weighted =
+      limit.weights === undefined
+        ? charged(limit, cost, slot, decision)
+        : { ...charged(limit, cost, slot, decision), weights: limit.weights };
+    return decision.overdrawn?.includes(limit.name) ? { ...weighted, overdrawn: true } : weighted;
   });
   return { key, acquiredAtFs: decision.nowFs, charges };
 }

@@ -36,14 +36,14 @@ function sharedDemand({ limit, cost, within = limit.capacity, slot }: Demand, sh
 /** A limit at a share of its rate and capacity, at least one token. */
 function sharedLimit(limit: Limit, share: number): Limit {
   const capacity = Math.max(1, Math.floor(limit.capacity * share));
-  const { name, counts, mode = 'enforce' } = limit;
-  if (limit.kind === 'quota') return limits.quota(name, capacity, { per: limit.per, timeZone: limit.timeZone, counts, mode });
-  if (limit.kind === 'session') return limits.window(name, capacity, { everyMs: limit.everyMs, counts, mode });
+  const { name, counts, weights, mode = 'enforce' } = limit;
+  const counting = { counts, mode, ...(weights && { weights }) } as const;
+  if (limit.kind === 'quota') return limits.quota(name, capacity, { per: limit.per, timeZone: limit.timeZone, ...counting });
+  if (limit.kind === 'session') return limits.window(name, capacity, { everyMs: limit.everyMs, ...counting });
   if (limit.kind === 'concurrent') return limits.concurrent(name, capacity, { leaseMs: limit.leaseMs, counts, mode });
   return limits.custom({
     name,
-    counts,
-    mode,
+    ...counting,
     capacity,
     refillAmount: limit.refillAmount,
     refillPeriodMs: Math.min(LONGEST_PERIOD_MS, Math.ceil(limit.refillPeriodMs / share)),

@@ -2,75 +2,75 @@ import { InvalidArgument } from '../errors.js';
 import { checkTimeZone } from './calendar.js';
 import type { Quota, Session } from './quota.js';
 import type { Concurrency } from './slots.js';
+import { parseWeights, type TokenWeights } from './weights.js';
 
 /** What one unit of a limit stands for, so that a gateway knows what to consume and what to settle. */
 export type Counts = 'requests' | 'tokens' | 'inputTokens' | 'outputTokens' | 'microUsd' | 'inFlight' | 'custom';
+
+/** What every limit has besides its arithmetic. */
+export interface Counted {
+  /** 1 to 64 of `A-Z a-z 0-9 _ - .` */
+  readonly name: string;
+  readonly counts: Counts;
+  /** Observed: decided and reported, never denied. Absent: enforced. */
+  readonly mode?: 'observe';
+  /** What a token of each part of a call counts, of limits that count tokens. Absent: 1. */
+  readonly weights?: TokenWeights;
+}
 
 /**
  * A token bucket: at most `capacity` at once from full, refilled evenly by `refillAmount` every `refillPeriodMs`.
  * A plain frozen value; equal fields mean the same limit.
  */
-export interface TokenBucketLimit {
+export interface TokenBucketLimit extends Counted {
   readonly kind: 'bucket';
-  /** 1 to 64 of `A-Z a-z 0-9 _ - .` */
-  readonly name: string;
   /** Tokens of a full bucket: the largest cost admitted at once. 1 to 2^53 - 1. */
   readonly capacity: number;
   readonly refillAmount: number;
   readonly refillPeriodMs: number;
-  readonly counts: Counts;
-  /** Observed: decided and reported, never denied. Absent: enforced. */
-  readonly mode?: 'observe';
 }
 
 /** At most `capacity` in each day or month of a time zone: a hard budget, there again at midnight or on the first. */
-export interface QuotaLimit extends Quota {
-  readonly name: string;
-  readonly counts: Counts;
-  readonly mode?: 'observe';
-}
+export interface QuotaLimit extends Quota, Counted {}
 
 /** At most `capacity` within `everyMs` of the first admitted use; anew with the first use after that. */
-export interface SessionLimit extends Session {
-  readonly name: string;
-  readonly counts: Counts;
-  readonly mode?: 'observe';
-}
+export interface SessionLimit extends Session, Counted {}
 
 /** At most `capacity` leases at a time: each takes a slot, until it ends or the slot expires. */
-export interface ConcurrencyLimit extends Concurrency {
-  readonly name: string;
-  readonly counts: Counts;
-  readonly mode?: 'observe';
-}
+export interface ConcurrencyLimit extends Concurrency, Counted {}
 
 export type Limit = TokenBucketLimit | QuotaLimit | SessionLimit | ConcurrencyLimit;
 
-export interface BucketOptions {
-  /** Capacity of the bucket, where it differs from the amount. @default the amount */
-  readonly burst?: number;
+export type Mode = 'enforce' | 'observe';
+
+interface CountOptions {
   /** @default inferred from the name: `rpm` counts requests, `tpm` tokens, `itpm` input tokens, `usd…` micro-dollars, else 'custom' */
   readonly counts?: Counts;
   /** 'observe' decides and reports, and never denies: to try a limit out, or as a soft one. @default 'enforce' */
   readonly mode?: Mode;
 }
 
-export type Mode = 'enforce' | 'observe';
-
-interface CountOptions {
-  /** @default inferred from the name */
-  readonly counts?: Counts;
-  /** @default 'enforce' */
-  readonly mode?: Mode;
+interface TokenOptions extends CountOptions {
+  /**
+   * Of a limit that counts tokens, input or output tokens: what each token of a call counts. `{ cachedInput: 0.1, output: 5 }` charges `tpm` for
+   * cached input a tenth and for output fivefold; `{ cachedInput: 0 }` leaves cached input out of `itpm`. The gateway charges the weighted sum,
+   * rounded up once to whole tokens. What `consume` and `settle` are given is taken as it is. @default every token counts 1
+   */
+  readonly weights?: TokenWeights;
 }
 
-export interface QuotaOptions extends CountOptions {
+export interface BucketOptions extends TokenOptions {
+  /** Capacity of the bucket, where it differs from the amount. @default the amount */
+  readonly burst?: number;
+}
+
+export interface QuotaOptions extends TokenOptions {
   readonly per: 'day' | 'month';
   /** An IANA name, such as Europe/Paris. @default 'UTC' */
   readonly timeZone?: string;
 }
 
-export interface WindowOptions extends CountOptions {
+export interface WindowOptions extends TokenOptions {
   /** How long a window lasts from its first use, 1 to 3,660 days in milliseconds. */
   readonly everyMs: number;
 }
@@ -80,15 +80,11 @@ export interface ConcurrentOptions extends CountOptions {
   readonly leaseMs: number;
 }
 
-export interface CustomBucket {
+export interface CustomBucket extends TokenOptions {
   readonly name: string;
   readonly capacity: number;
   readonly refillAmount: number;
   readonly refillPeriodMs: number;
-  /** @default inferred from the name */
-  readonly counts?: Counts;
-  /** @default 'enforce' */
-  readonly mode?: Mode;
 }
 
 const MS_PER_DAY = 86_400_000;
@@ -99,12 +95,14 @@ const MAX_AMOUNT_PER_MS = 10_000_000_000;
 export const FS_PER_MS = 1_000_000_000_000n;
 const MAX_WINDOW_FS = BigInt(MAX_WINDOW_DAYS) * BigInt(MS_PER_DAY) * FS_PER_MS;
 
+const TOKEN_FIELDS = ['counts', 'mode', 'weights'];
+
 const per =
   (periodMs: number) =>
   (name: string, amount: number, options: BucketOptions = {}): TokenBucketLimit => {
-    const { burst, counts, mode } = knownFields(options, ['burst', 'counts', 'mode'], 'options');
+    const { burst, ...counting } = knownFields(options, ['burst', ...TOKEN_FIELDS], 'options');
     const capacity = burst === undefined ? amount : burst;
-    return defined({ name, capacity, refillAmount: amount, refillPeriodMs: periodMs, counts, mode }, 'limit', {
+    return defined({ name, capacity, refillAmount: amount, refillPeriodMs: periodMs, ...counting }, 'limit', {
       capacity: burst === undefined ? 'amount' : 'burst',
       refillAmount: 'amount',
     });
@@ -120,7 +118,7 @@ export const Limit = {
   /** Any capacity with any refill: `capacity` at once, `refillAmount` every `refillPeriodMs`. */
   custom(bucket: CustomBucket): TokenBucketLimit {
     return defined(
-      knownFields(bucket, ['name', 'capacity', 'refillAmount', 'refillPeriodMs', 'counts', 'mode'], 'limit'),
+      knownFields(bucket, ['name', 'capacity', 'refillAmount', 'refillPeriodMs', ...TOKEN_FIELDS], 'limit'),
       'limit',
     );
   },
@@ -180,7 +178,7 @@ export function parseLimit(value: unknown, field: string): Limit {
   if (stored === 'concurrent') return concurrent(name, capacity, options, field);
   const { kind, ...fields } = knownFields(
     value as Record<string, unknown>,
-    ['kind', 'name', 'capacity', 'refillAmount', 'refillPeriodMs', 'counts', 'mode'],
+    ['kind', 'name', 'capacity', 'refillAmount', 'refillPeriodMs', ...TOKEN_FIELDS],
     field,
   );
   if (kind !== undefined && kind !== 'bucket')
@@ -227,14 +225,14 @@ function defined(bucket: LooseBucket, at: string, as: Partial<Record<keyof Custo
     capacity: bucket.capacity,
     refillAmount: bucket.refillAmount,
     refillPeriodMs: bucket.refillPeriodMs,
-    ...counted(bucket.name, bucket.counts, bucket.mode, at),
+    ...counted(bucket.name, bucket, at),
   });
   rates.set(limit, { tokenFs, windowFs });
   return limit;
 }
 
 function quota(name: unknown, amount: unknown, options: unknown, at: string, as = 'capacity'): QuotaLimit {
-  const { per: span, timeZone = 'UTC', counts, mode } = knownFields(Object(options) as Partial<QuotaOptions>, QUOTA_FIELDS, at);
+  const { per: span, timeZone = 'UTC', ...counting } = knownFields(Object(options) as Partial<QuotaOptions>, QUOTA_FIELDS, at);
   limitName(name, `${at}.name`);
   integerIn(amount, 1, Number.MAX_SAFE_INTEGER, `${at}.${as}`);
   if (span !== 'day' && span !== 'month')
@@ -246,14 +244,14 @@ function quota(name: unknown, amount: unknown, options: unknown, at: string, as 
     capacity: amount,
     per: span,
     timeZone,
-    ...counted(name, counts, mode, at),
+    ...counted(name, counting, at),
   });
   withoutRate.add(limit);
   return limit;
 }
 
 function session(name: unknown, amount: unknown, options: unknown, at: string, as = 'capacity'): SessionLimit {
-  const { everyMs, counts, mode } = knownFields(Object(options) as Partial<WindowOptions>, WINDOW_FIELDS, at);
+  const { everyMs, ...counting } = knownFields(Object(options) as Partial<WindowOptions>, WINDOW_FIELDS, at);
   limitName(name, `${at}.name`);
   integerIn(amount, 1, Number.MAX_SAFE_INTEGER, `${at}.${as}`);
   integerIn(everyMs, 1, MAX_PERIOD_MS, `${at}.everyMs`);
@@ -262,7 +260,7 @@ function session(name: unknown, amount: unknown, options: unknown, at: string, a
     name,
     capacity: amount,
     everyMs,
-    ...counted(name, counts, mode, at),
+    ...counted(name, counting, at),
   });
   withoutRate.add(limit);
   return limit;
@@ -278,31 +276,31 @@ function concurrent(name: unknown, slots: unknown, options: unknown, at: string,
     name,
     capacity: slots,
     leaseMs,
-    ...counted(name, counts ?? 'inFlight', mode, at),
+    ...counted(name, { counts: counts ?? 'inFlight', mode }, at),
   });
   withoutRate.add(limit);
   return limit;
 }
 
 const CONCURRENT_FIELDS = ['leaseMs', 'counts', 'mode'];
-const QUOTA_FIELDS = ['per', 'timeZone', 'counts', 'mode'];
-const WINDOW_FIELDS = ['everyMs', 'counts', 'mode'];
+const QUOTA_FIELDS = ['per', 'timeZone', ...TOKEN_FIELDS];
+const WINDOW_FIELDS = ['everyMs', ...TOKEN_FIELDS];
 
-/** What a limit counts, and whether it is observed. */
-function counted(name: string, counts: Counts | undefined, mode: Mode | undefined, at: string): Pick<Limit, 'counts' | 'mode'> {
-  if (counts !== undefined && !COUNTS.includes(counts)) {
+type Counting = { readonly [Field in keyof TokenOptions]?: TokenOptions[Field] | undefined };
+
+/** What a limit counts, whether it is observed, and what a token weighs. */
+function counted(name: string, { counts = inferCounts(name), mode, weights }: Counting, at: string): Omit<Counted, 'name'> {
+  if (!COUNTS.includes(counts)) {
     throw new InvalidArgument({ field: `${at}.counts`, value: counts, expected: `one of ${COUNTS.join(', ')}` });
   }
   if (mode !== undefined && !MODES.includes(mode)) {
     throw new InvalidArgument({ field: `${at}.mode`, value: mode, expected: `one of ${MODES.join(', ')}` });
   }
-  return { counts: counts ?? inferCounts(name), ...(mode === 'observe' && { mode }) };
+  const weighing = weights === undefined ? {} : { weights: parseWeights(weights, counts, `${at}.weights`) };
+  return { counts, ...(mode === 'observe' && { mode }), ...weighing };
 }
 
-type LooseBucket = Omit<CustomBucket, 'counts' | 'mode'> & {
-  readonly counts?: Counts | undefined;
-  readonly mode?: Mode | undefined;
-};
+type LooseBucket = Omit<CustomBucket, keyof TokenOptions> & Counting;
 
 function limitName(value: unknown, field: string): asserts value is string {
   if (typeof value !== 'string' || !/^[A-Za-z0-9_.-]{1,64}$/.test(value)) {

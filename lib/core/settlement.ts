@@ -5,10 +5,13 @@ import type { Position } from './bucket.js';
 import type { Counts } from './limit.js';
 import { NOTHING_USED, predictUse, thenAdjustUse, type WindowStep, type WindowUse, windowEnded } from './quota.js';
 import type { Stored } from './standing.js';
+import type { TokenWeights } from './weights.js';
 
 interface ChargeOfAny {
   readonly name: string;
   readonly counts: Counts;
+  /** What a token of a call counts, for who settles it by a usage. @default 1 */
+  readonly weights?: TokenWeights | undefined;
   /** Tokens charged now: the estimate at first, then what was settled last. */
   readonly tokens: number;
   /** An observed limit that would have denied: neither the charge nor what is settled of it moves the bucket. @default false */

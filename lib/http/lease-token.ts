@@ -2,6 +2,7 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { Grant } from '../admission/admission.js';
 import type { Counts } from '../core/limit.js';
 import type { Charge } from '../core/settlement.js';
+import type { TokenWeights } from '../core/weights.js';
 import { InvalidArgument } from '../errors.js';
 import type { Lease } from '../lease.js';
 import type { LeaseState } from '../limiter.js';
@@ -23,7 +24,8 @@ const LONGEST_TOKEN = 262_144;
 
 /**
  * One bucket in a token: resource, entity, shard, acquired at, and its charges: name, what it counts, tokens, overdrawn, and then its kind: of a
- * token bucket with its token time and window, of a quota or session with the start of its window (fs as decimals), of a slot with its key.
+ * token bucket with its token time and window, of a quota or session with the start of its window (fs as decimals), of a slot with its key. Last come
+ * the weights of a limit that has some.
  */
 type PackedGrant = readonly [
   string,
@@ -32,7 +34,7 @@ type PackedGrant = readonly [
   string,
   readonly (readonly [string, Counts, number, 0 | 1, ...PackedKind])[],
 ];
-type PackedKind = readonly ['b', string, string] | readonly ['w', string] | readonly ['s', string];
+type PackedKind = readonly ['b', string, string, TokenWeights?] | readonly ['w', string, TokenWeights?] | readonly ['s', string];
 
 /** Of the payload's layout: a token of another one is refused, never misread. */
 const VERSION = 2;
@@ -116,8 +118,9 @@ const packed = ({ key, acquiredAtFs, charges }: Grant): PackedGrant => [
 ];
 
 function packedKind(charge: Charge): PackedKind {
-  if (charge.kind === 'bucket') return ['b', charge.tokenFs.toString(), charge.windowFs.toString()];
-  return charge.kind === 'window' ? ['w', charge.windowStartFs.toString()] : ['s', charge.slot];
+  const weights: [TokenWeights?] = charge.weights === undefined ? [] : [charge.weights];
+  if (charge.kind === 'bucket') return ['b', charge.tokenFs.toString(), charge.windowFs.toString(), ...weights];
+  return charge.kind === 'window' ? ['w', charge.windowStartFs.toString(), ...weights] : ['s', charge.slot];
 }
 
 const unpacked = (namespace: string, [resource, entity, shard, acquiredAtFs, charges]: PackedGrant): Grant => ({
@@ -125,10 +128,12 @@ const unpacked = (namespace: string, [resource, entity, shard, acquiredAtFs, cha
   acquiredAtFs: BigInt(acquiredAtFs),
   charges: charges.map(([name, counts, tokens, overdrawn, ...own]): Charge => {
     const charge = { name, counts, tokens, ...(overdrawn === 1 && { overdrawn: true }) };
-    if (own[0] === 'b') return { ...charge, kind: 'bucket', tokenFs: BigInt(own[1]), windowFs: BigInt(own[2]) };
-    return own[0] === 'w'
-      ? { ...charge, kind: 'window', windowStartFs: BigInt(own[1]) }
-      : { ...charge, kind: 'slot', slot: own[1] };
+    if (own[0] === 's') return { ...charge, kind: 'slot', slot: own[1] };
+    const weights = own[0] === 'b' ? own[3] : own[2];
+    const weighted = { ...charge, ...(weights && { weights }) };
+    return own[0] === 'b'
+      ? { ...weighted, kind: 'bucket', tokenFs: BigInt(own[1]), windowFs: BigInt(own[2]) }
+      : { ...weighted, kind: 'window', windowStartFs: BigInt(own[1]) };
   }),
 });
 

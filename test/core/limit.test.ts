@@ -1,5 +1,6 @@
 import { describe, expect, expectTypeOf, it } from 'vitest';
 import { type Counts, inferCounts, Limit, parseLimit, rateOf, type TokenBucketLimit } from '../../lib/core/limit.js';
+import type { TokenWeights } from '../../lib/core/weights.js';
 import { InvalidArgument } from '../../lib/errors.js';
 
 const DAY_MS = 86_400_000;
@@ -158,14 +159,14 @@ it.each([
   {
     make: () => Limit.perMinute('l', 1, loose({ brust: 2 })),
     field: 'options.brust',
-    expected: 'left out: the known fields are burst, counts, mode',
+    expected: 'left out: the known fields are burst, counts, mode, weights',
     got: '2',
   },
   { make: () => Limit.perMinute('l', 1, loose(null)), field: 'options', expected: 'an object', got: 'null' },
   {
     make: custom({ kind: 'bucket' }),
     field: 'limit.kind',
-    expected: 'left out: the known fields are name, capacity, refillAmount, refillPeriodMs, counts, mode',
+    expected: 'left out: the known fields are name, capacity, refillAmount, refillPeriodMs, counts, mode, weights',
     got: '"bucket"',
   },
   { make: () => Limit.custom(loose(undefined)), field: 'limit', expected: 'an object', got: 'undefined' },
@@ -266,6 +267,12 @@ it('is readonly to the compiler, and its options take no other fields', () => {
   expectTypeOf(Limit.perMinute).returns.toEqualTypeOf<TokenBucketLimit>();
   expectTypeOf<TokenBucketLimit>().toEqualTypeOf<Readonly<TokenBucketLimit>>();
   expectTypeOf<Parameters<typeof Limit.perMinute>[2]>().toEqualTypeOf<
-    { readonly burst?: number; readonly counts?: Counts; readonly mode?: 'enforce' | 'observe' } | undefined
+    | {
+        readonly burst?: number;
+        readonly counts?: Counts;
+        readonly mode?: 'enforce' | 'observe';
+        readonly weights?: TokenWeights;
+      }
+    | undefined
   >();
 });

@@ -57,6 +57,25 @@ describe('a lease token', () => {
     expect(tokens.verify(token, START_MS)).toEqual(stateOf(lease));
   });
 
+  it('carries the weights of its limits, and nothing more for limits without', async () => {
+    const limits = [
+      Limit.perMinute('tpm', 100, { weights: { cachedInput: 0.1, output: 5 } }),
+      Limit.quota('itpm', 100, { per: 'day', weights: { cachedInput: 0 } }),
+      Limit.perMinute('otpm', 100),
+    ];
+    const limiter = (await memory.fresh()).limiter({ namespace: 'default' });
+    const weighted = await limiter.acquire({ entity: 'e', resource: 'r', limits, consume: { tpm: 5 } });
+    const carried = tokens.sign(weighted, START_MS);
+    expect(tokens.verify(carried, START_MS)).toEqual(stateOf(weighted));
+    expect(limiter.reopen(tokens.verify(carried, START_MS)).counts).toEqual([
+      { name: 'tpm', counts: 'tokens', weights: { input: 1, cachedInput: 0.1, output: 5 } },
+      { name: 'itpm', counts: 'inputTokens', weights: { input: 1, cachedInput: 0 } },
+      { name: 'otpm', counts: 'outputTokens' },
+    ]);
+    const payload = JSON.parse(Buffer.from(carried.split('.')[0] ?? '', 'base64url').toString());
+    expect(payload.g[0][4].map((charge: readonly unknown[]) => charge.length)).toEqual([8, 7, 7]);
+  });
+
   it('carries the charge as it was settled, when it is signed after a settlement', async () => {
     const settled = await granted();
     await settled.settle({ tps: 7 });

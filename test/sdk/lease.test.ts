@@ -196,6 +196,7 @@ describe.each(eachStore)('a lease on the $name store', ({ fresh }: StoreUnderTes
       Limit.perMinute('rpm', 5),
       Limit.perMinute('words', 5, { counts: 'outputTokens' }),
       Limit.perMinute('pages', 5),
+      Limit.perMinute('tpm', 5, { weights: { output: 5 } }),
     ];
 
     const lease = await (await fresh()).limiter().acquire({ ...on, limits, consume: {} });
@@ -204,6 +205,7 @@ describe.each(eachStore)('a lease on the $name store', ({ fresh }: StoreUnderTes
       { name: 'rpm', counts: 'requests' },
       { name: 'words', counts: 'outputTokens' },
       { name: 'pages', counts: 'custom' },
+      { name: 'tpm', counts: 'tokens', weights: { input: 1, cachedInput: 1, output: 5 } },
     ]);
   });
 

@@ -156,6 +156,20 @@ describe("with onUnavailable: 'local'", () => {
     expect((await limiter.tryAcquire({ ...on, consume: { tpm: 600 } })).granted).toBe(true);
   });
 
+  it('a lease keeps the weights of its limits', async () => {
+    store.usual = 'refused';
+    const weights = { input: 1, cachedInput: 0, output: 5 };
+    const limits = [
+      Limit.perMinute('tpm', 100, { weights }),
+      Limit.quota('tpd', 100, { per: 'day', weights }),
+      Limit.window('tps', 100, { everyMs: 1_000, weights }),
+    ];
+
+    const lease = await bed.limiter({ onUnavailable: 'local' }).acquire({ ...on, limits, consume: {} });
+
+    expect(lease.counts).toEqual(['tpm', 'tpd', 'tps'].map((name) => ({ name, counts: 'tokens', weights })));
+  });
+
   it('a cost that the share never holds, and a request whose limits are unknown, are LimiterUnavailable', async () => {
     store.usual = 'refused';
     const limiter = bed.limiter({ onUnavailable: 'local' });
