@@ -5,7 +5,7 @@ import type { Construct } from 'constructs';
 import { HeadgateApi } from './headgate-api.js';
 import { HeadgateAuthorizer } from './headgate-authorizer.js';
 import { HeadgateTable } from './headgate-table.js';
-import { LlmGateway, type LlmUpstreams } from './llm-gateway.js';
+import { LlmGateway, type LlmPrices, type LlmUpstreams } from './llm-gateway.js';
 import { UsageAggregator } from './usage-aggregator.js';
 
 export interface HeadgateStackProps extends StackProps {
@@ -38,6 +38,13 @@ export interface HeadgateStackProps extends StackProps {
    * @default { openai: { baseUrl: 'https://api.openai.com' } }
    */
   readonly upstreams?: LlmUpstreams;
+
+  /**
+   * Prices by model, for limits that count money: `{ 'gpt-4o': { input: 2.5, cachedInput: 1.25, output: 10 } }`. Only with prices does the gateway
+   * forward calls that such a limit applies to.
+   * @default - none
+   */
+  readonly prices?: Readonly<Record<string, LlmPrices>>;
 
   /**
    * How long the functions' logs are kept.
@@ -88,6 +95,7 @@ export class HeadgateStack extends Stack {
       restApi: this.api.restApi,
       authorizer: this.authorizer,
       upstreams: props.upstreams,
+      prices: props.prices,
     });
 
     // The REST API puts out its own address.

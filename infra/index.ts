@@ -10,5 +10,5 @@ export {
 export { HeadgateStack, type HeadgateStackProps } from './headgate-stack.js';
 export { HeadgateTable, type HeadgateTableProps, type ItemAction } from './headgate-table.js';
 export { limitResponses } from './limit-responses.js';
-export { LlmGateway, type LlmGatewayProps, type LlmUpstream, type LlmUpstreams } from './llm-gateway.js';
+export { LlmGateway, type LlmGatewayProps, type LlmPrices, type LlmUpstream, type LlmUpstreams } from './llm-gateway.js';
 export { UsageAggregator, type UsageAggregatorProps } from './usage-aggregator.js';

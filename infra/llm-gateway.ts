@@ -21,6 +21,20 @@ export interface LlmUpstream {
 /** The upstreams by the name they have in the path. */
 export type LlmUpstreams = Readonly<Record<string, LlmUpstream>>;
 
+/** What a model costs, in dollars per million tokens, as its provider publishes it: 0 to 1,000,000, with at most six decimal places. */
+export interface LlmPrices {
+  readonly input: number;
+
+  /**
+   * Input that the provider had in its prompt cache.
+   * @default - what input costs
+   */
+  readonly cachedInput?: number;
+
+  /** 0 for models without output. */
+  readonly output: number;
+}
+
 export interface LlmGatewayProps extends HeadgateFunctionOptions {
   /** The API that gets the route. It needs `limitResponses`, as `HeadgateApi` has. */
   readonly restApi: RestApi;
@@ -33,6 +47,12 @@ export interface LlmGatewayProps extends HeadgateFunctionOptions {
    * @default { openai: { baseUrl: 'https://api.openai.com' } }
    */
   readonly upstreams?: LlmUpstreams;
+
+  /**
+   * Prices by model, for limits that count money. A model that is not here is refused where such a limit applies.
+   * @default - none
+   */
+  readonly prices?: Readonly<Record<string, LlmPrices>>;
 }
 
 /** The longest that Lambda runs and that API Gateway keeps a streamed answer open. */
@@ -59,7 +79,10 @@ export class LlmGateway extends Construct {
       timeout: LONGEST_ANSWER,
       memorySizeMb: 512,
       // Not JSON.stringify: an id may be known only when the stack is deployed.
-      environment: { HEADGATE_UPSTREAMS: Stack.of(this).toJsonString(upstreams) },
+      environment: {
+        HEADGATE_UPSTREAMS: Stack.of(this).toJsonString(upstreams),
+        ...(props.prices && { HEADGATE_PRICES: Stack.of(this).toJsonString(props.prices) }),
+      },
     });
     props.table.grantItems(
       this.function.lambda,

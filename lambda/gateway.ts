@@ -7,9 +7,11 @@ import { costsOf, NO_TOKENS, settledCosts } from '../lib/llm/costs.js';
 import { estimateOpenAi } from '../lib/llm/estimate.js';
 import { meterOpenAiStream } from '../lib/llm/metered-stream.js';
 import { type PreparedOpenAiRequest, prepareOpenAiRequest } from '../lib/llm/openai-request.js';
+import type { PriceTable } from '../lib/llm/prices.js';
 import { usageOfOpenAi } from '../lib/llm/usage.js';
 import { RateLimitExceeded } from '../lib/rate-limit-exceeded.js';
 import { rateLimitHeaders } from '../lib/rate-limit-headers.js';
+import { type CallPrice, callPrice, countsMoney, pricesOf } from './call-prices.js';
 import { compose } from './compose.js';
 import { bodyBytes, pathParameter, problemOfLogged, tooLarge } from './http-event.js';
 import { type StreamedResponse, streamed } from './response-stream.js';
@@ -17,7 +19,8 @@ import { type Upstream, upstreamsOf } from './upstreams.js';
 
 /**
  * Forwards a call to its provider and settles it by the answer's real usage. The authorizer acquired the provider's limits; here the model's are
- * acquired with an estimate from the body, and both leases are settled at the end of the answer, also when the client has gone by then.
+ * acquired with an estimate from the body, and both leases are settled at the end of the answer, also when the client has gone by then. Limits that count
+ * money are charged by the price of the model; the provider's only then, for the authorizer does not know the model.
  */
 export const handler = streamed(async (event) => {
   try {
@@ -30,6 +33,7 @@ export const handler = streamed(async (event) => {
 const MOST_BODY_BYTES = 4 * 1_024 * 1_024;
 
 let upstreams: ReadonlyMap<string, Upstream> | undefined;
+let prices: PriceTable | undefined;
 
 /** A call that is not forwarded, with its answer. */
 class Refused extends Error {
@@ -47,8 +51,8 @@ async function respond(event: APIGatewayProxyEvent): Promise<StreamedResponse> {
     const entity = admitted(context);
     const target = targetUrl(event, upstream);
     const call = callOf(event, target);
-    if (call !== undefined) leases.push(await acquired(entity, call));
-    return await forwarded(event, { upstream, target, call, leases: leases.splice(0) });
+    const costing = call === undefined ? undefined : await acquire(entity, call, leases);
+    return await forwarded(event, { upstream, target, call, costing, leases: leases.splice(0) });
   } catch (error) {
     // A request that was not made consumed nothing: neither here nor with the authorizer.
     await Promise.all(leases.map((lease) => lease.release()));
@@ -91,30 +95,48 @@ async function reopened(token: string): Promise<Lease> {
   return limiter.reopen((await tokens()).verify(token, nowMs(clock)));
 }
 
-async function acquired(entity: string, call: PreparedOpenAiRequest): Promise<Lease> {
+/** What a call is settled by. */
+interface Costing {
+  readonly estimate: CallTokens;
+  /** Undefined: no limit counts money. */
+  readonly price: CallPrice | undefined;
+}
+
+/** Acquires the model's limits beside the leases there are, with an estimate of the call. */
+async function acquire(entity: string, call: PreparedOpenAiRequest, leases: Lease[]): Promise<Costing> {
   const { limiter } = compose();
-  const levels = await limiter.limits({ entity, resource: call.model });
+  const { model } = call;
+  const limitsOf = async (resource: string) => (await limiter.limits({ entity, resource })).flatMap(({ limits }) => limits);
+  const limits = await limitsOf(model);
   const estimate = estimateOpenAi(call.parsed, { endpoint: call.endpoint });
-  const outcome = await limiter.tryAcquire({
-    entity,
-    resource: call.model,
-    consume: costsOf(
-      levels.flatMap(({ limits }) => limits),
-      estimate,
-    ),
-  });
+  const price = await callPrice(
+    model,
+    [...limits, ...leases.flatMap((lease) => lease.counts)],
+    () => {
+      prices ??= pricesOf(process.env.HEADGATE_PRICES);
+      return prices;
+    },
+    async () => [...limits, ...(await Promise.all(leases.map(({ resource }) => limitsOf(resource)))).flat()],
+  );
+  const outcome = await limiter.tryAcquire({ entity, resource: model, consume: costsOf(limits, estimate, price?.(estimate)) });
   if (!outcome.granted) throw new RateLimitExceeded(outcome.denial);
-  return outcome.lease;
+  leases.push(outcome.lease);
+  return { estimate, price };
 }
 
 interface Forwarded {
   readonly upstream: Upstream;
   readonly target: URL;
   readonly call: PreparedOpenAiRequest | undefined;
+  readonly costing: Costing | undefined;
   readonly leases: readonly Lease[];
 }
 
-async function forwarded(event: APIGatewayProxyEvent, { upstream, target, call, leases }: Forwarded): Promise<StreamedResponse> {
+async function forwarded(
+  event: APIGatewayProxyEvent,
+  { upstream, target, call, costing, leases }: Forwarded,
+): Promise<StreamedResponse> {
+  const end = (usage: CallTokens | undefined) => ended(leases, costing, usage);
   let answer: Response;
   try {
     answer = await fetch(target, {
@@ -125,18 +147,22 @@ async function forwarded(event: APIGatewayProxyEvent, { upstream, target, call, 
     });
   } catch (error) {
     console.error(error);
-    await end(leases, NO_TOKENS);
+    await end(NO_TOKENS);
     return answered(
       problem(502, 'UpstreamUnreachable', 'Bad gateway', 'The provider could not be reached; no tokens were charged'),
     );
   }
   const limits = leases.flatMap((lease) => lease.limits);
   const headers = { ...answeredHeaders(answer), ...rateLimitHeaders(limits) };
-  return { statusCode: answer.status, headers, body: relayed(answer, call?.addedUsage === true, leases) };
+  return { statusCode: answer.status, headers, body: relayed(answer, call?.addedUsage === true, end) };
 }
 
 /** The answer's bytes, and at their end, whichever it is, the settlement. */
-async function* relayed(answer: Response, dropUsageChunk: boolean, leases: readonly Lease[]): AsyncGenerator<Uint8Array> {
+async function* relayed(
+  answer: Response,
+  dropUsageChunk: boolean,
+  end: (usage: CallTokens | undefined) => Promise<void>,
+): AsyncGenerator<Uint8Array> {
   let usage: CallTokens | undefined = answer.ok ? undefined : NO_TOKENS;
   try {
     if (answer.body === null) return;
@@ -153,13 +179,17 @@ async function* relayed(answer: Response, dropUsageChunk: boolean, leases: reado
       yield bytes;
     }
   } finally {
-    await end(leases, usage);
+    await end(usage);
   }
 }
 
-/** Settles by the usage; without one in the answer the estimate stays charged. Slots are free again either way. */
-async function end(leases: readonly Lease[], usage: CallTokens | undefined): Promise<void> {
-  await Promise.all(leases.map((lease) => lease.end(usage && settledCosts(lease.counts, usage))));
+/** Settles by the usage; without one in the answer the estimate stays charged, and its price is too. Slots are free again either way. */
+async function ended(leases: readonly Lease[], costing: Costing | undefined, usage: CallTokens | undefined): Promise<void> {
+  const actual = ({ counts }: Lease) =>
+    usage === undefined
+      ? settledCosts(counts.filter(countsMoney), NO_TOKENS, costing?.price?.(costing.estimate))
+      : settledCosts(counts, usage, costing?.price?.(usage));
+  await Promise.all(leases.map((lease) => lease.end(actual(lease))));
 }
 
 function jsonOf(bytes: Uint8Array): unknown {

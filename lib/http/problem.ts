@@ -30,6 +30,7 @@ const SETUP_FIELDS = [
   'HEADGATE_TABLE',
   'HEADGATE_LEASE_KEY',
   'HEADGATE_UPSTREAMS',
+  'HEADGATE_PRICES',
 ];
 
 const CONFLICTS = [LeaseClosed, EntityExists, EntityHasChildren, ChangeConflict];

@@ -92,6 +92,7 @@ describe('the problem of an error', () => {
     { error: invalid('HEADGATE_TABLE'), status: 500, code: 'InvalidArgument', title: 'Set up wrongly' },
     { error: invalid('HEADGATE_LEASE_KEY'), status: 500, code: 'InvalidArgument', title: 'Set up wrongly' },
     { error: invalid('HEADGATE_UPSTREAMS'), status: 500, code: 'InvalidArgument', title: 'Set up wrongly' },
+    { error: invalid('HEADGATE_PRICES'), status: 500, code: 'InvalidArgument', title: 'Set up wrongly' },
     { error: invalid('tableName'), status: 500, code: 'InvalidArgument', title: 'Set up wrongly' },
     { error: invalid('namespace'), status: 500, code: 'InvalidArgument', title: 'Set up wrongly' },
     { error: invalid('deadlineMs'), status: 500, code: 'InvalidArgument', title: 'Set up wrongly' },

@@ -101,6 +101,17 @@ describe('the lease key', () => {
   });
 });
 
+it('prices reach the gateway function and no other, and only when they are given', () => {
+  const prices = { 'gpt-4o': { input: 2.5, cachedInput: 1.25, output: 10 } };
+  const given = stackTemplate({ prices });
+  expect(JSON.parse(environmentOf('gateway', given).HEADGATE_PRICES)).toEqual(prices);
+  const priced = resourcesOf(given, 'AWS::Lambda::Function').filter(
+    ({ Properties }) => Properties.Environment.Variables.HEADGATE_PRICES,
+  );
+  expect(priced).toHaveLength(1);
+  expect(environmentOf('gateway')).not.toHaveProperty('HEADGATE_PRICES');
+});
+
 describe('the upstreams', () => {
   const ARN = 'arn:aws:secretsmanager:eu-west-1:123456789012:secret:llm/openai';
 

@@ -1,0 +1,43 @@
+import type { Limit } from '../lib/core/limit.js';
+import { InvalidArgument } from '../lib/errors.js';
+import { type CallTokens, ratedMillionths, wholeUnits } from '../lib/llm/call-tokens.js';
+import type { CountedLimit } from '../lib/llm/costs.js';
+import { type PriceTable, parsePrices, ratesOf } from '../lib/llm/prices.js';
+
+/** What a call of one model costs, in whole micro-dollars: at most 2^53 - 1, which no limit holds. */
+export type CallPrice = (call: CallTokens) => number;
+
+/** The price table in HEADGATE_PRICES: `{"gpt-4o":{"input":2.5,"cachedInput":1.25,"output":10}}`, in dollars per million tokens. Without it: empty. */
+export function pricesOf(json: string | undefined): PriceTable {
+  const field = 'HEADGATE_PRICES';
+  try {
+    return parsePrices(JSON.parse(json || '{}'), field);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    const expected = `JSON of { model: { input, cachedInput?, output } } in dollars per million tokens (${why})`;
+    throw new InvalidArgument({ field, value: json, expected, cause });
+  }
+}
+
+/**
+ * What calls of a model cost, for limits that count money; undefined where none does. Throws `InvalidArgument` for a model without a price while such a
+ * limit is enforced: a budget that cannot be charged would be free passage. Where all of them are observed the call goes on, and they are not charged.
+ */
+export async function callPrice(
+  model: string,
+  counted: readonly CountedLimit[],
+  prices: () => PriceTable,
+  applied: () => Promise<readonly Limit[]>,
+): Promise<CallPrice | undefined> {
+  if (!counted.some(countsMoney)) return undefined;
+  try {
+    const rates = ratesOf(model, prices());
+    return (call) => Math.min(Number(wholeUnits(ratedMillionths(call, rates))), Number.MAX_SAFE_INTEGER);
+  } catch (error) {
+    const enforced = (await applied()).some((limit) => countsMoney(limit) && limit.mode !== 'observe');
+    if (enforced || !(error instanceof InvalidArgument) || error.field !== 'model') throw error;
+    return undefined;
+  }
+}
+
+export const countsMoney = ({ counts }: Pick<CountedLimit, 'counts'>): boolean => counts === 'microUsd';
