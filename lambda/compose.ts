@@ -1,4 +1,5 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { CircuitBreaker } from '../lib/admission/circuit-breaker.js';
 import { type Clock, nowMs, SystemClock } from '../lib/clock.js';
 import { type ApiKey, apiKeyOf, credentialKey, isLive } from '../lib/config/api-keys.js';
 import { ItemCache } from '../lib/config/item-cache.js';
@@ -45,7 +46,7 @@ function composed(env: NodeJS.ProcessEnv): Composition {
   const namespace = env.HEADGATE_NAMESPACE || 'default';
   const client = new DynamoDBClient({});
   const clock = new SystemClock();
-  const store = new DynamoStore({ client, tableName, clock });
+  const store = new CircuitBreaker(new DynamoStore({ client, tableName, clock }));
   const deadlineMs = Number(env.HEADGATE_DEADLINE_MS || DEFAULT_DEADLINE_MS);
   const keys = new ItemCache<ApiKey | undefined>({
     store,

@@ -1,4 +1,5 @@
 import { Admission, type Grant, grantsOf } from './admission/admission.js';
+import { CircuitBreaker } from './admission/circuit-breaker.js';
 import { Fallback } from './admission/fallback.js';
 import type { Choice, SplitBucket } from './admission/shard-choice.js';
 import { emptyTally, type Stats, type Tally } from './admission/tally.js';
@@ -38,13 +39,16 @@ export class RateLimiter {
   readonly #settings: Settings;
   readonly #clock: Clock;
   readonly #tally: Tally = emptyTally();
+  readonly #breaker: CircuitBreaker;
   readonly #admission: Admission;
   readonly #fallback: Fallback | undefined;
   readonly #resolution: Resolution;
 
   constructor(options: RateLimiterOptions) {
     this.#settings = settingsOf(options);
-    const { store, clock, deadlineMs, maxQueue, namespace, cacheTtlMs, prefetchShare, onUnavailable } = this.#settings;
+    const { clock, deadlineMs, maxQueue, namespace, cacheTtlMs, prefetchShare, onUnavailable } = this.#settings;
+    const store = CircuitBreaker.before(this.#settings.store);
+    this.#breaker = store;
     const parts = { store, clock, deadlineMs, maxQueue, tally: this.#tally };
     this.#clock = clock;
     this.#admission = new Admission(parts, prefetchShare);
@@ -143,9 +147,9 @@ export class RateLimiter {
     return new Lease({ id, entity, resource, grants, decidedBy: 'store', post: this.#posted });
   }
 
-  /** Counts of what this limiter did so far, and what it knows of its clock. */
+  /** Counts of what this limiter did so far, what it knows of its clock, and how often the database was silent. */
   stats(): Stats {
-    return { ...this.#tally, clockOffsetMs: correctedByMs(this.#clock) };
+    return { ...this.#tally, ...this.#breaker.counts, clockOffsetMs: correctedByMs(this.#clock) };
   }
 
   /** Gives back tokens that were taken ahead (`prefetch`), and ends the connections made here. Leases must have been settled before. */

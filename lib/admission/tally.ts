@@ -1,6 +1,8 @@
+import type { BreakerCounts } from './circuit-breaker.js';
+
 /** What a limiter did since it was made, in counts: for logs, metrics and tests. */
 export interface Tally {
-  /** Bucket writes sent, failed conditions included: each costs one write unit. */
+  /** Bucket writes, failed conditions included: each costs one write unit, unless it was `unsent`. */
   writes: number;
   granted: number;
   denied: number;
@@ -11,8 +13,8 @@ export interface Tally {
   droppedRefunds: number;
 }
 
-/** What a limiter did so far, and what it knows of its clock. */
-export interface Stats extends Readonly<Tally> {
+/** What a limiter did so far, what it knows of its clock, and how often the database was silent. */
+export interface Stats extends Readonly<Tally>, BreakerCounts {
   /**
    * What the machine's clock is corrected by, in milliseconds, learned from the database's answers; negative: it is ahead. 0: it may be right, or
    * the clock was given.
