@@ -49,7 +49,7 @@ const ROUTES: Readonly<Record<string, (event: APIGatewayProxyEvent) => Promise<A
 
 async function acquire(event: APIGatewayProxyEvent): Promise<APIGatewayProxyResult> {
   const body = jsonObject(bodyBytes(event));
-  checkFields(body, ['entity', 'resource', 'consume', 'also', 'maxWaitMs', 'priority'], 'body');
+  checkFields(body, ['entity', 'resource', 'consume', 'also', 'maxWaitMs', 'priority', 'contextTokens'], 'body');
   const { limiter, tokens, clock } = compose();
   // Before anything is charged: a lease that cannot be signed could never be given back.
   const signer = await tokens();

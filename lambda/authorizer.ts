@@ -44,7 +44,9 @@ export async function handler(event: APIGatewayRequestAuthorizerEvent): Promise<
       levels.flatMap(({ limits }) => limits),
       estimate(event.headers),
     );
-    const outcome = await limiter.tryAcquire({ entity, resource, consume });
+    // Whether a call is too long, an estimate from its length does not tell: unless the client says, the gateway finds out from the body.
+    const contextTokens = countIn(event.headers, ESTIMATE_HEADER) ?? 0;
+    const outcome = await limiter.tryAcquire({ entity, resource, consume, contextTokens });
     if (!outcome.granted) return policy(event, 'Deny', entity, denialContext(new RateLimitExceeded(outcome.denial)));
     return policy(event, 'Allow', entity, { lease: signer.sign(outcome.lease, nowMs(clock)) });
   } catch (error) {

@@ -118,7 +118,12 @@ async function acquire(entity: string, call: PreparedOpenAiRequest, leases: Leas
     },
     async () => [...limits, ...(await Promise.all(leases.map(({ resource }) => limitsOf(resource)))).flat()],
   );
-  const outcome = await limiter.tryAcquire({ entity, resource: model, consume: costsOf(limits, estimate, price?.(estimate)) });
+  const outcome = await limiter.tryAcquire({
+    entity,
+    resource: model,
+    contextTokens: estimate.totalTokens,
+    consume: costsOf(limits, estimate, price?.(estimate)),
+  });
   if (!outcome.granted) throw new RateLimitExceeded(outcome.denial);
   leases.push(outcome.lease);
   return { estimate, price };

@@ -2,13 +2,15 @@ import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { type Clock, nowMs, SystemClock } from './clock.js';
 import { answeringStore } from './config/answering-store.js';
 import { type ApiKey, type CreatedKey, createKey, listKeys, type NewKey, revokeKey } from './config/api-keys.js';
-import { type LimitsOptions, limitsItem, type Scope, scopeKey, storedLimitsOf } from './config/config-records.js';
+import { limitsItem, type Scope, scopeKey, storedLimitsOf } from './config/config-records.js';
 import { type DeleteOptions, deleteEntity } from './config/delete-entity.js';
 import { createEntity, type EntityChange, getEntity, type NewEntity, updateEntity } from './config/entities.js';
 import { entityNames } from './config/entity-directory.js';
 import type { EntityRecord } from './config/entity-record.js';
 import { checkPage, childNames, type Page } from './config/entity-tree.js';
+import { type Explanation, explanationOf } from './config/explanation.js';
 import { type Level, Resolution } from './config/resolution.js';
+import { type ScopeOptions, scopeRules, storedRulesOf } from './config/scope-rules.js';
 import type { Limit } from './core/limit.js';
 import { InvalidArgument, NoLimitsConfigured } from './errors.js';
 import type { Tokens } from './lease.js';
@@ -50,9 +52,15 @@ export class HeadgateAdmin {
     this.#table = client !== undefined && tableName !== undefined ? { client, tableName } : undefined;
   }
 
-  /** Replaces a scope's limits, the whole set. Live buckets keep the share in use. */
-  async setLimits(scope: Scope, limits: readonly Limit[], options: LimitsOptions = {}): Promise<void> {
-    const item = limitsItem(scopeKey(this.#namespace, scope), parseLimits(limits, 'limits'), options);
+  /**
+   * Replaces a scope's limits, the whole set, and its options. Live buckets keep the share in use. An empty list with `disabled`, `bypass` or the
+   * rules of a tier stores these alone: the limits of the next scope apply.
+   */
+  async setLimits(scope: Scope, limits: readonly Limit[], options: ScopeOptions = {}): Promise<void> {
+    const key = scopeKey(this.#namespace, scope);
+    const { rules, rest } = scopeRules(options, scope);
+    const onlyRules = Array.isArray(limits) && limits.length === 0 && Object.keys(rules).length > 0;
+    const item = { ...limitsItem(key, onlyRules ? [] : parseLimits(limits, 'limits'), rest), ...rules };
     await this.#store.transact([{ kind: 'put', item }]);
   }
 
@@ -60,6 +68,21 @@ export class HeadgateAdmin {
   async getLimits(scope: Scope): Promise<readonly Limit[] | undefined> {
     const [item] = await this.#store.getItems([scopeKey(this.#namespace, scope)]);
     return storedLimitsOf(item)?.limits;
+  }
+
+  /** What is stored with a scope's limits, as the third argument of `setLimits` takes it; undefined where nothing is stored for the scope. */
+  async getOptions(scope: Scope): Promise<ScopeOptions | undefined> {
+    const [item] = await this.#store.getItems([scopeKey(this.#namespace, scope)]);
+    if (item === undefined) return undefined;
+    const { limits: _, ...options } = storedLimitsOf(item) ?? {};
+    return { ...options, ...storedRulesOf(item) };
+  }
+
+  /** Why an entity is limited on a resource as it is: which level won, and what every other one says. Reads what is stored now. */
+  async explain({ entity, resource }: { readonly entity: string; readonly resource: string }): Promise<Explanation> {
+    checkName(entity, 'entity');
+    checkName(resource, 'resource');
+    return explanationOf(entity, resource, await this.#resolution.facts(entity, resource));
   }
 
   /** Removes a scope's limits: the next scope's apply. Nothing when there are none. */
@@ -143,7 +166,7 @@ export class HeadgateAdmin {
   /** The limits that apply to an entity itself on a resource; undefined where none are stored. */
   async #ownLevel({ entity, resource }: { readonly entity: string; readonly resource: string }): Promise<Level | undefined> {
     try {
-      return (await this.#resolution.levels(entity, resource)).find((level) => level.entity === entity);
+      return (await this.#resolution.configured(entity, resource)).levels.find((level) => level.entity === entity);
     } catch (error) {
       if (error instanceof NoLimitsConfigured) return undefined;
       throw error;

@@ -4,12 +4,16 @@ export { HeadgateAdmin, type HeadgateAdminOptions } from './admin.js';
 export type { Stats, Tally } from './admission/tally.js';
 export { type Clock, FakeClock, SystemClock } from './clock.js';
 export type { ApiKey, CreatedKey } from './config/api-keys.js';
-export type { LimitsOptions, Scope } from './config/config-records.js';
+export type { Scope } from './config/config-records.js';
 export type { DeleteOptions } from './config/delete-entity.js';
 export type { EntityChange, NewEntity } from './config/entities.js';
 export type { EntityRecord } from './config/entity-record.js';
 export type { Page } from './config/entity-tree.js';
+export type { ExplainedLevel, ExplainedScope, Explanation } from './config/explanation.js';
+export type { CacheStats } from './config/item-cache.js';
 export type { Priority, PriorityShares } from './config/priorities.js';
+export type { Level, ScopeName } from './config/resolution.js';
+export type { ScopeOptions, ScopeRules } from './config/scope-rules.js';
 export {
   type BucketOptions,
   type ConcurrencyLimit,

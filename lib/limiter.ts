@@ -6,7 +6,9 @@ import { emptyTally, type Stats, type Tally } from './admission/tally.js';
 import { type Answer, answerTo, type Granted, queuedFs, remainingReports, startOf } from './answer.js';
 import { bucketDemands } from './bucket-demands.js';
 import { type Clock, correctedByMs, nowFs, nowMs, steadyMs } from './clock.js';
-import { type Level, Resolution } from './config/resolution.js';
+import type { CacheStats } from './config/item-cache.js';
+import { carried, type Level, Resolution, type Resolved } from './config/resolution.js';
+import { checkContext } from './context-tokens.js';
 import { FS_PER_MS, type Limit } from './core/limit.js';
 import { MOST_SHARDS } from './core/shards.js';
 import { InvalidArgument, LimiterUnavailable } from './errors.js';
@@ -14,7 +16,15 @@ import { Lease, type PostDifferences, type Tokens } from './lease.js';
 import { type RateLimiterOptions, type Settings, settingsOf } from './limiter-options.js';
 import { type Denial, RateLimitExceeded } from './rate-limit-exceeded.js';
 import { ceilMs } from './report.js';
-import { type AcquireRequest, checkAcquire, checkNeeded, checkSubject, type NeededRequest, type Subject } from './request.js';
+import {
+  type AcquireRequest,
+  type AlsoConsumed,
+  checkAcquire,
+  checkNeeded,
+  checkSubject,
+  type NeededRequest,
+  type Subject,
+} from './request.js';
 import { availableIn, type LevelStanding, readStanding, statusesOf, waitMsIn } from './standing.js';
 import { dateOf, type Status } from './status.js';
 import { StoreFailure } from './store/store.js';
@@ -83,7 +93,8 @@ export class RateLimiter {
   /**
    * The lease, or the denial as a value; a denied request consumed nothing, on any limit or level. With `maxWaitMs` it takes a place in the queue,
    * in one write, and resolves when its time has come; a denial then says that the queue is longer.
-   * Throws `UnknownLimit`, `CostExceedsCapacity` (nothing was written), `Contended`, `QueueFull`, and the reason of an aborted `signal`.
+   * Throws `UnknownLimit`, `CostExceedsCapacity`, `ResourceDisabled`, `ResourceNotAllowed`, `ContextTooLong` (nothing was written), `Contended`,
+   * `QueueFull`, and the reason of an aborted `signal`.
    */
   async tryAcquire(request: AcquireRequest): Promise<Outcome> {
     const given = checkAcquire(request);
@@ -122,9 +133,9 @@ export class RateLimiter {
     return waitMsIn(await this.#standing(request, checkNeeded(request), request.needed));
   }
 
-  /** Where every limit of every level stands now: level, debt, queue, and when it is full. */
+  /** Where every limit of every level stands now: level, debt, queue, and when it is full; also of a resource that is disabled. */
   async status(subject: Subject): Promise<Status> {
-    const standing = await this.#standing(subject, checkSubject(subject), {});
+    const standing = await this.#standing(subject, checkSubject(subject), {}, 'configured');
     const limits = standing.flatMap((level) => {
       const throttled = level.shards.some(({ key }) => this.#admission.wasThrottled(key));
       const suggestion = throttled ? { suggestShards: Math.min(MOST_SHARDS, 2 * level.split.shards) } : {};
@@ -136,7 +147,7 @@ export class RateLimiter {
   /** The limits that apply: one level for the entity, and one for each entity it cascades to. Cached: no call. */
   async limits(subject: Subject): Promise<readonly Level[]> {
     try {
-      return await this.#levels(subject, checkSubject(subject));
+      return (await this.#resolved(subject, checkSubject(subject))).levels;
     } catch (error) {
       throw error instanceof StoreFailure ? unavailable(error) : error;
     }
@@ -147,9 +158,10 @@ export class RateLimiter {
     return new Lease({ id, entity, resource, grants, decidedBy: 'store', post: this.#posted });
   }
 
-  /** Counts of what this limiter did so far, what it knows of its clock, and how often the database was silent. */
-  stats(): Stats {
-    return { ...this.#tally, ...this.#breaker.counts, clockOffsetMs: correctedByMs(this.#clock) };
+  /** Counts of what this limiter did so far, what it knows of its clock, how often the database was silent, and what its cache did. */
+  stats(): Stats & { readonly configuration: CacheStats } {
+    const clockOffsetMs = correctedByMs(this.#clock);
+    return { ...this.#tally, ...this.#breaker.counts, clockOffsetMs, configuration: this.#resolution.stats };
   }
 
   /** Gives back tokens that were taken ahead (`prefetch`), and ends the connections made here. Leases must have been settled before. */
@@ -232,24 +244,27 @@ export class RateLimiter {
     });
   }
 
-  async #levels({ entity, resource }: Subject, given: readonly Limit[] | undefined): Promise<readonly Level[]> {
-    return given === undefined ? this.#resolution.levels(entity, resource) : [{ entity, limits: given }];
+  /** What applies to a request. `how`: whether a refusal is thrown, or told. */
+  async #resolved(
+    { entity, resource }: Subject,
+    given: readonly Limit[] | undefined,
+    how: 'admitted' | 'configured' = 'admitted',
+  ): Promise<Resolved> {
+    return given === undefined ? this.#resolution[how](entity, resource) : carried(entity, given);
   }
 
   /** The buckets of a request, of its own resource first: one for each level of each resource. */
   async #buckets(request: AcquireRequest, given: readonly Limit[] | undefined): Promise<readonly SplitBucket[]> {
-    const { entity, resource, consume, also = [], priority = 'normal' } = request;
+    const { entity, resource, consume, contextTokens, also = [] } = request;
     const { namespace } = this.#settings;
-    if (also.length === 0) {
-      const levels = given === undefined ? await this.#levels(request, given) : [{ entity, limits: given }];
-      return bucketDemands(levels, { namespace, resource, consume, priority });
-    }
-    const parts = await Promise.all(
-      [{ resource, consume }, ...also].map(async (part) => {
-        const levels = await this.#levels({ entity, resource: part.resource }, given);
-        return bucketDemands(levels, { namespace, priority, ...part });
-      }),
-    );
+    const asked = async (part: AlsoConsumed & Pick<AcquireRequest, 'contextTokens'>) => {
+      const resolved = await this.#resolved({ entity, resource: part.resource }, given);
+      checkContext(resolved, part);
+      return bucketDemands(resolved.levels, { namespace, priority: request.priority ?? resolved.priority, ...part });
+    };
+    const own = { resource, consume, contextTokens };
+    if (also.length === 0) return asked(own);
+    const parts = await Promise.all([own, ...also].map(asked));
     const buckets = parts.flat();
     if (buckets.length <= MOST_BUCKETS) return buckets;
     throw new InvalidArgument({
@@ -264,9 +279,10 @@ export class RateLimiter {
     { entity, resource }: Subject,
     given: readonly Limit[] | undefined,
     needed: Tokens,
+    how?: 'configured',
   ): Promise<readonly LevelStanding[]> {
     try {
-      const levels = await this.#levels({ entity, resource }, given);
+      const { levels } = await this.#resolved({ entity, resource }, given, how);
       const { namespace } = this.#settings;
       const buckets = bucketDemands(levels, { namespace, resource, consume: needed, priority: 'critical' });
       return await readStanding(this.#admission, buckets, () => nowFs(this.#clock));

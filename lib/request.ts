@@ -28,8 +28,13 @@ export interface AcquireRequest extends Subject {
   readonly also?: readonly AlsoConsumed[] | undefined;
   /** How long to wait for tokens, 0 to 86,400,000. @default 0: a denial at once */
   readonly maxWaitMs?: number | undefined;
-  /** @default 'normal' */
+  /** @default the priority of the entity's tier, or 'normal' */
   readonly priority?: Priority | undefined;
+  /**
+   * The tokens of the call, input and output together, for tiers that allow only so many; an integer from 0. @default what `consume` asks of limits
+   * that count tokens
+   */
+  readonly contextTokens?: number | undefined;
   /** Ends the waiting. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -41,7 +46,7 @@ export interface NeededRequest extends Subject {
 
 export const LONGEST_WAIT_MS = 86_400_000;
 const SUBJECT_FIELDS = ['entity', 'resource', 'limits'];
-const ACQUIRE_FIELDS = [...SUBJECT_FIELDS, 'consume', 'also', 'maxWaitMs', 'priority', 'signal'];
+const ACQUIRE_FIELDS = [...SUBJECT_FIELDS, 'consume', 'also', 'maxWaitMs', 'priority', 'contextTokens', 'signal'];
 const NEEDED_FIELDS = [...SUBJECT_FIELDS, 'needed'];
 
 /** Checks a request to acquire. Returns its limits, parsed; undefined when the stored ones apply. Throws `InvalidArgument`. */
@@ -60,6 +65,14 @@ export function checkAcquire(request: AcquireRequest): readonly Limit[] | undefi
   }
   if (priority !== undefined && !PRIORITIES.includes(priority)) {
     throw new InvalidArgument({ field: 'priority', value: priority, expected: `one of ${PRIORITIES.join(', ')}` });
+  }
+  const { contextTokens } = request;
+  if (contextTokens !== undefined && !(Number.isSafeInteger(contextTokens) && contextTokens >= 0)) {
+    throw new InvalidArgument({
+      field: 'contextTokens',
+      value: contextTokens,
+      expected: `an integer from 0 to ${Number.MAX_SAFE_INTEGER}`,
+    });
   }
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw new InvalidArgument({ field: 'signal', value: signal, expected: 'an AbortSignal' });

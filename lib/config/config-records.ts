@@ -4,43 +4,58 @@ import { MOST_SHARDS } from '../core/shards.js';
 import { InvalidArgument } from '../errors.js';
 import { parseLimits } from '../limit-set.js';
 import { checkFields, checkName } from '../names.js';
-import { configPk, ENTITY_LIMITS_SK, entityPk, entityResourceSk, META_SK, resourceSk, SYSTEM_SK } from '../store/schema.js';
+import {
+  configPk,
+  ENTITY_LIMITS_SK,
+  entityPk,
+  entityResourceSk,
+  META_SK,
+  resourceSk,
+  SYSTEM_SK,
+  tierResourceSk,
+  tierSk,
+} from '../store/schema.js';
 import type { Item, ItemKey } from '../store/store.js';
 import { type PriorityShares, parsePriorities } from './priorities.js';
 
-/** Whose limits: everybody's, a resource's, an entity's, or an entity's on one resource. */
+/** Whose limits: everybody's, a resource's, a tier's, a tier's on one resource, an entity's, or an entity's on one resource. */
 export type Scope =
   | { readonly system: true }
   | { readonly resource: string }
+  | { readonly tier: string }
+  | { readonly tier: string; readonly resource: string }
   | { readonly entity: string }
   | { readonly entity: string; readonly resource: string };
 
 /** Where a scope's limits are stored. Throws `InvalidArgument` for anything that is not a scope. */
 export function scopeKey(namespace: string, scope: Scope): ItemKey {
-  checkFields(scope, ['system', 'resource', 'entity'], 'scope');
-  const { system, resource, entity } = scope as { system?: unknown; resource?: unknown; entity?: unknown };
+  checkFields(scope, ['system', 'resource', 'tier', 'entity'], 'scope');
+  const { system, resource, tier, entity } = scope as Record<string, unknown>;
   if (resource !== undefined) checkName(resource, 'scope.resource');
+  if (tier !== undefined) checkName(tier, 'scope.tier');
   if (entity !== undefined) checkName(entity, 'scope.entity');
-  if (
-    system !== undefined
-      ? system !== true || resource !== undefined || entity !== undefined
-      : resource === undefined && entity === undefined
-  ) {
-    throw new InvalidArgument({
-      field: 'scope',
-      value: scope,
-      expected: '{ system: true }, { resource }, { entity } or { entity, resource }',
-    });
-  }
-  if (system === true) return systemKey(namespace);
-  if (entity === undefined) return resourceKey(namespace, resource as string);
-  return resource === undefined ? entityKey(namespace, entity) : entityResourceKey(namespace, entity, resource);
+  if (system === true && resource === undefined && tier === undefined && entity === undefined) return systemKey(namespace);
+  if (system === undefined && entity !== undefined && tier === undefined)
+    return resource === undefined ? entityKey(namespace, entity) : entityResourceKey(namespace, entity, resource);
+  if (system === undefined && tier !== undefined && entity === undefined)
+    return resource === undefined ? tierKey(namespace, tier) : tierResourceKey(namespace, tier, resource);
+  if (system === undefined && resource !== undefined && entity === undefined) return resourceKey(namespace, resource);
+  throw new InvalidArgument({
+    field: 'scope',
+    value: scope,
+    expected: '{ system: true }, { resource }, { tier }, { tier, resource }, { entity } or { entity, resource }',
+  });
 }
 
 export const systemKey = (namespace: string): ItemKey => ({ pk: configPk(namespace), sk: SYSTEM_SK });
 export const resourceKey = (namespace: string, resource: string): ItemKey => ({
   pk: configPk(namespace),
   sk: resourceSk(resource),
+});
+export const tierKey = (namespace: string, tier: string): ItemKey => ({ pk: configPk(namespace), sk: tierSk(tier) });
+export const tierResourceKey = (namespace: string, tier: string, resource: string): ItemKey => ({
+  pk: configPk(namespace),
+  sk: tierResourceSk(tier, resource),
 });
 export const entityKey = (namespace: string, entity: string): ItemKey => ({
   pk: entityPk(namespace, entity),
@@ -77,9 +92,9 @@ export function limitsItem(key: ItemKey, limits: readonly Limit[], options: Limi
   return { ...key, limits: limits.map((limit) => ({ ...limit })), ...shards, ...priorities };
 }
 
-/** The limits of a stored scope; undefined where none are stored. Throws when the item was changed by hand into something illegal. */
+/** The limits of a stored scope; undefined where none are stored, or rules alone. Throws when the item was changed by hand into something illegal. */
 export function storedLimitsOf(item: Item | undefined): StoredLimits | undefined {
-  if (item === undefined) return undefined;
+  if (item === undefined || (Array.isArray(item.limits) && item.limits.length === 0)) return undefined;
   const where = `${item.pk} / ${item.sk}`;
   const limits = parseLimits(item.limits, `the limits stored at ${where}`);
   const { shards = 1, priorities } = item as { shards?: unknown; priorities?: PriorityShares };

@@ -4,6 +4,20 @@ import { type Item, type ItemKey, type Store, StoreFailure } from '../store/stor
 
 const ITEMS_REMEMBERED = 10_000;
 
+/** What a cache did so far. */
+export interface CacheStats {
+  /** Items answered from memory. */
+  readonly hits: number;
+  /** Items that somebody waited for. */
+  readonly misses: number;
+  /** Items fetched anew behind an answer. */
+  readonly refreshes: number;
+  /** Calls to the store. */
+  readonly calls: number;
+  /** Items remembered now, those that are known not to exist included. */
+  readonly size: number;
+}
+
 interface Entry<T> {
   readonly value: T;
   readonly readAtMs: number;
@@ -22,6 +36,7 @@ export class ItemCache<T> {
   readonly #deadlineMs: number;
   readonly #parse: (item: Item | undefined) => T;
   readonly #entries = new BoundedMap<string, Entry<T>>(ITEMS_REMEMBERED);
+  readonly #counted = { hits: 0, misses: 0, refreshes: 0, calls: 0 };
   readonly #inFlight = new Map<string, Promise<ReadonlyMap<string, T>>>();
 
   constructor(parts: {
@@ -38,6 +53,10 @@ export class ItemCache<T> {
     this.#parse = parts.parse;
   }
 
+  get stats(): CacheStats {
+    return { ...this.#counted, size: this.#entries.size };
+  }
+
   /** The values of these keys, in their order, with one call for all that are not cached. Simultaneous calls for the same keys share it. */
   async get(keys: readonly ItemKey[]): Promise<readonly T[]> {
     const now = steadyMs(this.#clock);
@@ -48,6 +67,8 @@ export class ItemCache<T> {
       const entry = entries[index];
       return isFresh(entry) && now - entry.readAtMs >= this.#ttlMs / 2 && !entry.refreshing;
     });
+    this.#counted.hits += keys.length - missing.length;
+    this.#counted.misses += missing.length;
     if (ageing.length > 0) this.#refresh(ageing);
     const fetched = missing.length === 0 ? new Map<string, T>() : await this.#shared(missing, entries);
     return keys.flatMap((key, index) => {
@@ -76,6 +97,7 @@ export class ItemCache<T> {
   async #fetch(keys: readonly ItemKey[]): Promise<ReadonlyMap<string, T>> {
     // As old as the question: the answer may have been true only then.
     const readAtMs = steadyMs(this.#clock);
+    this.#counted.calls += 1;
     const items = await this.#store.getItems(keys, { signal: AbortSignal.timeout(this.#deadlineMs) });
     const values = new Map<string, T>();
     for (const [index, key] of keys.entries()) {
@@ -90,6 +112,7 @@ export class ItemCache<T> {
   #refresh(keys: readonly ItemKey[]): void {
     const entries = keys.flatMap((key) => this.#entries.get(itemId(key)) ?? []);
     for (const entry of entries) entry.refreshing = true;
+    this.#counted.refreshes += entries.length;
     this.#fetch(keys).catch(() => {
       // The value goes on serving for the rest of its life; the next use asks again.
       for (const entry of entries) entry.refreshing = false;

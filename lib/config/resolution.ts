@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.js';
 import type { Limit } from '../core/limit.js';
-import { NoLimitsConfigured } from '../errors.js';
+import { type HeadgateError, NoLimitsConfigured, ResourceDisabled, ResourceNotAllowed } from '../errors.js';
 import { META_SK } from '../store/schema.js';
 import type { Item, ItemKey, Store } from '../store/store.js';
 import {
@@ -11,10 +11,14 @@ import {
   type StoredLimits,
   storedLimitsOf,
   systemKey,
+  tierKey,
+  tierResourceKey,
 } from './config-records.js';
 import { drawnOn, type StoredEntity, storedEntityOf } from './entity-record.js';
-import { ItemCache } from './item-cache.js';
-import type { PriorityShares } from './priorities.js';
+import { matchesGlob } from './glob.js';
+import { type CacheStats, ItemCache } from './item-cache.js';
+import type { Priority, PriorityShares } from './priorities.js';
+import { type ScopeRules, storedRulesOf } from './scope-rules.js';
 
 /** One level that a request draws on: an entity, and the limits that apply to it on the resource. */
 export interface Level {
@@ -26,11 +30,49 @@ export interface Level {
   readonly priorities?: PriorityShares | undefined;
 }
 
-type Configured = { readonly stored: StoredLimits | undefined; readonly meta: StoredEntity | undefined };
+/** Where limits of an entity on a resource can be stored, the most specific first. */
+export const SCOPES = ['entity+resource', 'entity', 'tier+resource', 'tier', 'resource', 'system'] as const;
+export type ScopeName = (typeof SCOPES)[number];
+
+/** What is stored for one scope. */
+export interface Said {
+  readonly scope: ScopeName;
+  /** Undefined: no limits. */
+  readonly stored: StoredLimits | undefined;
+  readonly rules: ScopeRules;
+}
+
+/** Everything stored that concerns an entity on a resource. */
+export interface LevelFacts {
+  readonly entity: string;
+  readonly tier: string | undefined;
+  /** It has the tier of entities without a record. */
+  readonly hasDefaultTier: boolean;
+  /** In the order of `SCOPES`; those of a tier only where it has one. */
+  readonly said: readonly Said[];
+}
+
+/** What applies to a request. */
+export interface Resolved {
+  /** The entity's own first; levels without limits are left out. */
+  readonly levels: readonly Level[];
+  /** Why nothing is admitted, whatever the limits. */
+  readonly refusal: HeadgateError | undefined;
+  /** The most tokens of one call, by the tiers of all levels. */
+  readonly contexts: readonly { readonly entity: string; readonly tier: string; readonly maxContextTokens: number }[];
+  /** Of requests that state none. */
+  readonly priority: Priority;
+}
+
+type Configured = {
+  readonly stored: StoredLimits | undefined;
+  readonly rules: ScopeRules;
+  readonly meta: StoredEntity | undefined;
+};
 
 /**
- * Which limits apply to an entity on a resource. The first that is stored wins, as a whole set: entity and resource, entity, resource, system.
- * An entity that cascades draws on its ancestors as well, each with the limits that apply to it.
+ * Which limits apply to an entity on a resource. The first that is stored wins, as a whole set: entity and resource, entity, tier and resource, tier,
+ * resource, system. An entity that cascades draws on its ancestors as well, each with the limits that apply to it.
  */
 export class Resolution {
   readonly #namespace: string;
@@ -47,43 +89,116 @@ export class Resolution {
     this.#cache = new ItemCache({ ...parts, parse: configured });
   }
 
-  /**
-   * The levels of a request, the entity's own first. Cached: no call. Otherwise one call, and one more where there are ancestors.
-   * Throws `NoLimitsConfigured` when nothing is stored for any of them.
-   */
-  async levels(entity: string, resource: string): Promise<readonly Level[]> {
-    const own = await this.#cache.get([metaKey(this.#namespace, entity), ...this.#limitKeys(entity, resource)]);
-    const [meta, ...candidates] = own;
-    const ancestors = meta?.meta === undefined ? [] : drawnOn(meta.meta).map(({ entity: ancestor }) => ancestor);
-    const levels = [{ entity, stored: winner(candidates) }];
-    if (ancestors.length > 0) {
-      const all = await this.#cache.get(ancestors.flatMap((ancestor) => this.#limitKeys(ancestor, resource)));
-      const each = all.length / ancestors.length;
-      ancestors.forEach((ancestor, index) => {
-        levels.push({ entity: ancestor, stored: winner(all.slice(index * each, (index + 1) * each)) });
-      });
-    }
-    const limited = levels.flatMap(({ entity: name, stored }) => (stored === undefined ? [] : [{ entity: name, ...stored }]));
-    if (limited.length === 0) throw new NoLimitsConfigured(entity, resource);
-    return limited;
+  /** What was answered from memory, and what was asked for. */
+  get stats(): CacheStats {
+    return this.#cache.stats;
   }
 
-  /** Where limits for an entity on a resource can be stored, the most specific first. */
-  #limitKeys(entity: string, resource: string): readonly ItemKey[] {
+  /**
+   * What applies to a request. Cached: no call. Otherwise one call, and one more where there is a tier, or ancestors.
+   * Throws why nothing is admitted (`ResourceDisabled`, `ResourceNotAllowed`), and `NoLimitsConfigured` when no level has limits.
+   */
+  async admitted(entity: string, resource: string): Promise<Resolved> {
+    const resolved = await this.configured(entity, resource);
+    if (resolved.refusal !== undefined) throw resolved.refusal;
+    return resolved;
+  }
+
+  /** The same, refused or not. Throws `NoLimitsConfigured`, unless it is refused. */
+  async configured(entity: string, resource: string): Promise<Resolved> {
+    const resolved = resolvedOf(await this.facts(entity, resource), resource);
+    if (resolved.levels.length === 0 && resolved.refusal === undefined) throw new NoLimitsConfigured(entity, resource);
+    return resolved;
+  }
+
+  /** What is stored for each level of a request, the entity's own first. */
+  async facts(entity: string, resource: string): Promise<readonly LevelFacts[]> {
+    const ns = this.#namespace;
+    const ownKeys = [entityResourceKey(ns, entity, resource), entityKey(ns, entity)];
+    const wideKeys = [resourceKey(ns, resource), systemKey(ns)];
+    const [meta, ...first] = await this.#cache.get([metaKey(ns, entity), ...ownKeys, ...wideKeys]);
+    const [own, wide] = [first.slice(0, 2), first.slice(2)];
+    const record = meta?.meta;
+    const tier = record === undefined ? wide[1]?.rules.defaultTier : record.record.tier;
+    const ancestors = record === undefined ? [] : drawnOn(record);
+    const tierKeys = (name: string | undefined): readonly ItemKey[] =>
+      name === undefined ? [] : [tierResourceKey(ns, name, resource), tierKey(ns, name)];
+    const moreKeys = [
+      tierKeys(tier),
+      ...ancestors.map((above) => [
+        entityResourceKey(ns, above.entity, resource),
+        entityKey(ns, above.entity),
+        ...tierKeys(above.tier),
+      ]),
+    ];
+    const more = [...(moreKeys.flat().length === 0 ? [] : await this.#cache.get(moreKeys.flat()))];
+    const [ofTier = [], ...ofAncestors] = moreKeys.map(({ length }) => more.splice(0, length));
     return [
-      entityResourceKey(this.#namespace, entity, resource),
-      entityKey(this.#namespace, entity),
-      resourceKey(this.#namespace, resource),
-      systemKey(this.#namespace),
+      { entity, tier, hasDefaultTier: record === undefined && tier !== undefined, said: saidBy([...own, ...ofTier, ...wide]) },
+      ...ancestors.map((above, index) => ({
+        entity: above.entity,
+        tier: above.tier,
+        hasDefaultTier: false,
+        said: saidBy([...(ofAncestors[index] ?? []), ...wide]),
+      })),
     ];
   }
 }
 
-const winner = (candidates: readonly Configured[]): StoredLimits | undefined =>
-  candidates.find(({ stored }) => stored !== undefined)?.stored;
+/** What the scopes of one level say: of all six, or, without a tier, of the four others. */
+function saidBy(found: readonly Configured[]): readonly Said[] {
+  const scopes = SCOPES.length === found.length ? SCOPES : SCOPES.filter((scope) => !scope.startsWith('tier'));
+  return found.flatMap(({ stored, rules }, index) => {
+    const scope = scopes[index];
+    return scope === undefined ? [] : [{ scope, stored, rules }];
+  });
+}
+
+/** The scope whose limits apply; undefined where none has any. */
+export const limiting = ({ said }: LevelFacts): Said | undefined => said.find(({ stored }) => stored !== undefined);
+
+/** The scope that says whether the level is disabled; undefined where none does. */
+export const enabling = ({ said }: LevelFacts): Said | undefined => said.find(({ rules }) => rules.disabled !== undefined);
+
+/** The scope that decides whether the level is drawn on: the first that has limits or says so. */
+export const bypassing = ({ said }: LevelFacts): Said | undefined =>
+  said.find(({ stored, rules }) => stored !== undefined || rules.bypass !== undefined);
+
+/** The tier's own rules. */
+const tierRules = ({ said }: LevelFacts): ScopeRules => said.find(({ scope }) => scope === 'tier')?.rules ?? {};
+
+/** What applies to a request that carries its limits: nothing that is stored. */
+export function carried(entity: string, limits: readonly Limit[]): Resolved {
+  return { levels: [{ entity, limits }], refusal: undefined, contexts: [], priority: 'normal' };
+}
+
+export function resolvedOf(facts: readonly LevelFacts[], resource: string): Resolved {
+  const [own] = facts;
+  return {
+    levels: facts.flatMap((level) => {
+      const stored = limiting(level)?.stored;
+      return stored === undefined ? [] : [{ entity: level.entity, ...stored }];
+    }),
+    refusal: facts.map((level) => refusalOf(level, resource)).find((refusal) => refusal !== undefined),
+    contexts: facts.flatMap((level) => {
+      const { maxContextTokens } = tierRules(level);
+      if (level.tier === undefined || maxContextTokens === undefined) return [];
+      return [{ entity: level.entity, tier: level.tier, maxContextTokens }];
+    }),
+    priority: (own && tierRules(own).priority) ?? 'normal',
+  };
+}
+
+function refusalOf(level: LevelFacts, resource: string): HeadgateError | undefined {
+  const { entity, tier } = level;
+  const disabling = enabling(level);
+  if (disabling?.rules.disabled) return new ResourceDisabled(entity, resource, disabling.scope);
+  const { allowedResources: allowed } = tierRules(level);
+  if (tier === undefined || allowed === undefined || allowed.some((pattern) => matchesGlob(pattern, resource))) return undefined;
+  return new ResourceNotAllowed({ entity, resource, tier, allowed });
+}
 
 function configured(item: Item | undefined): Configured {
-  return item?.sk === META_SK
-    ? { stored: undefined, meta: storedEntityOf(item) }
-    : { stored: storedLimitsOf(item), meta: undefined };
+  if (item?.sk === META_SK) return { stored: undefined, rules: {}, meta: storedEntityOf(item) };
+  return { stored: storedLimitsOf(item), rules: storedRulesOf(item), meta: undefined };
 }

@@ -67,6 +67,8 @@ export const leasePk = (namespace: string, leaseId: string): string => `${namesp
 
 export const SYSTEM_SK = 'system';
 export const resourceSk = (resource: string): string => `resource#${resource}`;
+export const tierSk = (tier: string): string => `tier#${tier}`;
+export const tierResourceSk = (tier: string, resource: string): string => `tier#${tier}#${resource}`;
 export const ENTITY_LIMITS_SK = 'limits';
 export const entityResourceSk = (resource: string): string => `limits#${resource}`;
 export const CHILD_PREFIX = 'child#';

@@ -231,6 +231,55 @@ describe('what is no 429', () => {
     },
   );
 
+  it.each<{ when: string; prepare: (entity: string) => Promise<unknown>; headers?: object; decision: string; status: string }>([
+    {
+      when: 'the provider is disabled for the entity',
+      prepare: (entity) => admin.setLimits({ entity, resource: 'openai' }, [slow('rpm', 3)], { disabled: true }),
+      decision: 'ResourceDisabled',
+      status: '403',
+    },
+    {
+      when: 'the tier does not allow the provider',
+      prepare: (entity) => admin.createEntity({ entity, tier: 'models-only' }),
+      decision: 'ResourceNotAllowed',
+      status: '403',
+    },
+    {
+      when: 'the client states more tokens than the tier allows',
+      prepare: (entity) => admin.createEntity({ entity, tier: 'short' }),
+      headers: { 'x-headgate-estimated-tokens': '1001' },
+      decision: 'ContextTooLong',
+      status: '400',
+    },
+  ])('is an Allow with the decision, and draws on nothing, when $when', async ({ prepare, headers, decision, status }) => {
+    await admin.setLimits({ tier: 'models-only' }, [], { allowedResources: ['gpt-*'] });
+    await admin.setLimits({ tier: 'short' }, [], { maxContextTokens: 1_000 });
+    const { entity, secret } = await keyed();
+    await prepare(entity);
+
+    const { effect, context } = await decided({ 'x-api-key': secret, ...headers });
+
+    expect(effect).toBe('Allow');
+    expect(context).toMatchObject({ entity, decision, status });
+    expect(context).not.toHaveProperty('lease');
+    expect(JSON.parse(context.problem ?? '')).toMatchObject({
+      status: Number(status),
+      code: decision,
+      title: expect.any(String),
+    });
+  });
+
+  it('does not call a request too long by its length alone: the gateway knows better', async () => {
+    await admin.setLimits({ tier: 'short' }, [], { maxContextTokens: 1_000 });
+    const { entity, secret } = await keyed();
+    await admin.createEntity({ entity, tier: 'short' });
+
+    const { effect, context } = await decided({ 'x-api-key': secret, 'content-length': '400000' });
+
+    expect(effect).toBe('Allow');
+    expect(context).toHaveProperty('lease');
+  });
+
   it('is an Allow with LimiterUnavailable while DynamoDB gives no answer to an unknown key', async () => {
     const logged = silenced();
     const cut = await coldStart(() => import('../../lambda/authorizer.js'), await unreachable());

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import type { ScopeOptions } from '../../lib/config/scope-rules.js';
 import { coldStart, nowhere, redeployed, slow, tokens, unreachable } from './cold-start.js';
 import { CHAT, chatEvent, DeployedGateway, forms, jsonOf } from './deployed-gateway.js';
 import { authorizerEvent, type Request } from './events.js';
@@ -45,6 +46,34 @@ describe.each(forms)('a call that is not forwarded, its answer %s', (form) => {
       error: { type: 'RateLimitExceeded', code: 'RateLimitExceeded', message: expect.stringContaining('tpm') },
     });
     expect((await gateway.left(entity)).provider).toEqual({ rpm: 8 });
+  });
+
+  it.each<{ when: string; tier: ScopeOptions; disabled?: boolean; status: number; code: string }>([
+    { when: 'the model is disabled for the entity', tier: {}, disabled: true, status: 403, code: 'ResourceDisabled' },
+    {
+      when: 'the tier does not allow the model',
+      tier: { allowedResources: ['openai', 'gpt-3*'] },
+      status: 403,
+      code: 'ResourceNotAllowed',
+    },
+    { when: 'the call is longer than the tier allows', tier: { maxContextTokens: 99 }, status: 400, code: 'ContextTooLong' },
+  ])('is a $status $code when $when, and draws on nothing', async ({ tier, disabled, status, code }) => {
+    const entity = await gateway.limited();
+    const name = randomUUID();
+    await gateway.admin.setLimits({ tier: name }, [slow('rpm', 9)], tier);
+    await gateway.admin.createEntity({ entity, tier: name });
+    const authorizer = await gateway.admitted(entity);
+    const model = { entity, resource: 'gpt-4' };
+    const limits = [slow('rpm', 5), slow('tpm', 1_000)];
+    await gateway.admin.setLimits(model, limits, disabled ? { disabled } : {});
+
+    const answer = await gateway.invoke(chatEvent({ authorizer }));
+
+    expect(answer.status).toBe(status);
+    expect(jsonOf(answer)).toMatchObject({ status, code, error: { code, type: code } });
+    await gateway.admin.updateEntity({ entity, tier: null });
+    await gateway.admin.setLimits(model, limits);
+    expect(await gateway.left(entity)).toEqual(untouched);
   });
 
   it.each<{ when: string; request: Request; status: number; code: string; param?: string }>([

@@ -1,0 +1,96 @@
+/** Why a request is limited as it is: which level won, and what every other one says. */
+import type { Limit } from '../core/limit.js';
+import type { LimitsOptions } from './config-records.js';
+import { bypassing, enabling, type LevelFacts, limiting, resolvedOf, type Said, SCOPES, type ScopeName } from './resolution.js';
+import type { ScopeRules } from './scope-rules.js';
+
+/** What one place where limits can be stored says. */
+export interface ExplainedScope {
+  readonly scope: ScopeName;
+  /** Whether its limits are the ones that apply. */
+  readonly wins: boolean;
+  /** Undefined: none are stored there. */
+  readonly limits: readonly Limit[] | undefined;
+  readonly options: LimitsOptions;
+  readonly rules: ScopeRules;
+}
+
+/** One entity that a request draws on. */
+export interface ExplainedLevel {
+  readonly entity: string;
+  readonly tier: string | undefined;
+  /** Undefined: no limits are stored for it anywhere, so it does not limit. */
+  readonly wins: ScopeName | undefined;
+  /** A sentence a person can read. */
+  readonly why: string;
+  readonly disabled: boolean;
+  readonly bypass: boolean;
+  /** The most specific first; those of a tier only where the entity has one. */
+  readonly scopes: readonly ExplainedScope[];
+}
+
+export interface Explanation {
+  readonly entity: string;
+  readonly resource: string;
+  /** What a request meets: limits, no admission at all, or no limits anywhere (`NoLimitsConfigured`). */
+  readonly outcome: 'limited' | 'refused' | 'unconfigured';
+  /** Why nothing is admitted, as the error that a request gets. */
+  readonly refusal: { readonly code: string; readonly message: string } | undefined;
+  /** The entity's own first, then the ancestors it draws on. */
+  readonly levels: readonly ExplainedLevel[];
+}
+
+export function explanationOf(entity: string, resource: string, facts: readonly LevelFacts[]): Explanation {
+  const { refusal, levels } = resolvedOf(facts, resource);
+  return {
+    entity,
+    resource,
+    outcome: refusal !== undefined ? 'refused' : levels.length > 0 ? 'limited' : 'unconfigured',
+    refusal: refusal && { code: refusal.code, message: refusal.message },
+    levels: facts.map(explainedLevel),
+  };
+}
+
+function explainedLevel(level: LevelFacts): ExplainedLevel {
+  const winner = limiting(level);
+  return {
+    entity: level.entity,
+    tier: level.tier,
+    wins: winner?.scope,
+    why: why(level, winner),
+    disabled: enabling(level)?.rules.disabled ?? false,
+    bypass: bypassing(level)?.rules.bypass ?? false,
+    scopes: level.said.map(({ scope, stored, rules }) => {
+      const { limits, ...options } = stored ?? { limits: undefined };
+      return { scope, wins: scope === winner?.scope, limits, options, rules };
+    }),
+  };
+}
+
+const WORDS: Readonly<Record<ScopeName, string>> = {
+  'entity+resource': 'the entity on this resource',
+  entity: 'the entity',
+  'tier+resource': 'its tier on this resource',
+  tier: 'its tier',
+  resource: 'the resource',
+  system: 'the system',
+};
+
+/** "The limits of the resource apply: none are stored for the entity on this resource or the entity, and it has no tier." */
+function why({ entity, tier, hasDefaultTier, said }: LevelFacts, winner: Said | undefined): string {
+  const before = said.slice(0, winner === undefined ? said.length : said.indexOf(winner)).map(({ scope }) => WORDS[scope]);
+  const mattered = winner === undefined || SCOPES.indexOf(winner.scope) > SCOPES.indexOf('tier');
+  const ofTier =
+    tier === undefined
+      ? mattered
+        ? ', and it has no tier'
+        : ''
+      : `; its tier is ${tier}${hasDefaultTier ? ', that of entities without a record' : ''}`;
+  const none = before.length === 0 ? 'nothing is more specific' : `none are stored for ${listed(before)}`;
+  const first = winner === undefined ? `No limits apply to ${entity}` : `The limits of ${WORDS[winner.scope]} apply to ${entity}`;
+  return `${first}: ${none}${ofTier}.`;
+}
+
+function listed(words: readonly string[]): string {
+  return words.length === 1 ? (words[0] ?? '') : `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`;
+}
