@@ -4,7 +4,7 @@ import type { SplitBucket } from './admission/shard-choice.js';
 import type { Priority } from './config/priorities.js';
 import type { Level } from './config/resolution.js';
 import type { Demand } from './core/decision.js';
-import type { Limit } from './core/limit.js';
+import { Limit } from './core/limit.js';
 import { shardsOf } from './core/shards.js';
 import { CostExceedsCapacity, CostExceedsShard, InvalidArgument, UnknownLimit } from './errors.js';
 import { type Tokens, tokensOf } from './lease.js';
@@ -22,13 +22,14 @@ export interface Asked {
  * the largest shard of it holds.
  */
 export function bucketDemands(levels: readonly Level[], asked: Asked): readonly SplitBucket[] {
-  const { consume } = asked;
-  for (const name of Object.keys(consume)) {
-    if (levels.some(({ limits }) => limits.some((limit) => limit.name === name))) continue;
-    const known = [...new Set(levels.flatMap(({ limits }) => limits.map((limit) => limit.name)))];
-    throw new UnknownLimit({ limit: name, known, where: 'consume' });
-  }
-  return levels.map((level) => splitBucket(level, asked));
+  const known = new Set(levels.flatMap(({ limits }) => limits.map((limit) => limit.name)));
+  const unknown = Object.keys(asked.consume).filter((name) => !known.has(name));
+  const [first] = unknown;
+  if (first === undefined) return levels.map((level) => splitBucket(level, asked));
+  // Where nothing is drawn, whatever is consumed is counted.
+  if (!levels.some(({ bypass }) => bypass)) throw new UnknownLimit({ limit: first, known: [...known], where: 'consume' });
+  const counted = unknown.map((name) => Limit.custom({ name, capacity: 1, refillAmount: 1, refillPeriodMs: 1 }));
+  return levels.map((level) => splitBucket(level.bypass ? { ...level, limits: [...level.limits, ...counted] } : level, asked));
 }
 
 function splitBucket(level: Level, asked: Asked): SplitBucket {
@@ -41,6 +42,7 @@ function splitBucket(level: Level, asked: Asked): SplitBucket {
     return { key: { namespace: asked.namespace, resource: asked.resource, entity: level.entity, shard: index }, demands };
   };
   const holds = (index: number): boolean =>
+    level.bypass ||
     level.limits.every((limit, at) => {
       const part = shardsOf(limit, shards)[index] ?? limit;
       return part.mode === 'observe' || (costs[at] ?? 0) <= within(level, part, asked);
@@ -57,6 +59,7 @@ function cost(level: Level, limit: Limit, asked: Asked): number {
   const { resource, consume, priority } = asked;
   const { name, capacity } = limit;
   const requested = tokensOf(consume, name) ?? 0;
+  if (level.bypass) return requested;
   const share = priorities?.[priority] ?? 1;
   if (limit.mode !== 'observe' && requested > within(level, limit, asked))
     throw new CostExceedsCapacity({ entity, resource, limit: name, capacity, requested, ...(share < 1 && { priority, share }) });
@@ -70,6 +73,7 @@ function cost(level: Level, limit: Limit, asked: Asked): number {
 }
 
 function demand(level: Level, limit: Limit, requested: number, asked: Asked): Demand {
+  if (level.bypass) return { limit, cost: requested, bypass: true };
   const slot = limit.kind === 'concurrent' && requested > 0 ? { slot: newSlot() } : {};
   return { limit, cost: requested, within: within(level, limit, asked), ...slot };
 }

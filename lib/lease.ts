@@ -94,7 +94,11 @@ export class Lease implements AsyncDisposable {
   /** Observed limits that would have denied the request: they were not charged, and are not by its settlements. */
   get overdrawn(): readonly string[] {
     return [
-      ...new Set(this.#grants.flatMap(({ charges }) => charges.flatMap(({ name, overdrawn }) => (overdrawn ? [name] : [])))),
+      ...new Set(
+        this.#grants.flatMap(({ charges }) =>
+          charges.flatMap(({ name, overdrawn, bypassed }) => (overdrawn && !bypassed ? [name] : [])),
+        ),
+      ),
     ];
   }
 

@@ -36,11 +36,15 @@ export async function readStanding(
   );
 }
 
-/** Whole tokens by limit name, over all shards, the smallest over the levels. */
+/** Whole tokens by limit name, over all shards, the smallest over the levels; of a bypassed one all it holds. */
 export function availableIn(levels: readonly LevelStanding[]): Record<string, number> {
   const least = new Map<string, number>();
   for (const level of levels) {
-    for (const { limit, available } of statusesOf(level)) least.set(limit, Math.min(available, least.get(limit) ?? available));
+    const bypassed = level.shards.some(({ demands }) => demands.some(({ bypass }) => bypass));
+    for (const { limit, available, capacity } of statusesOf(level)) {
+      const left = bypassed ? capacity : available;
+      least.set(limit, Math.min(left, least.get(limit) ?? left));
+    }
   }
   return Object.fromEntries(least);
 }

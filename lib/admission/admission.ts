@@ -98,9 +98,10 @@ export class Admission {
     if (!decision?.granted) return;
     const grant = grantOf(bucket, decision);
     const refund = refundOf(grant);
-    // A place takes its token buckets with it; what was used of quotas and sessions, and slots, are given back as always.
+    // A place takes its token buckets with it; what it did not draw, quotas, sessions and slots are given back as always.
     if (decision.place !== undefined) await writer.leave(decision.place);
-    const differences = decision.place === undefined ? refund : refund.filter(({ charge }) => charge.kind !== 'bucket');
+    const differences =
+      decision.place === undefined ? refund : refund.filter(({ charge }) => charge.kind !== 'bucket' || charge.overdrawn);
     if (decision.place !== undefined && differences.length === 0) return;
     await writer.post({ differences, acquiredAtFs: grant.acquiredAtFs }, decision.place === undefined ? -1 : 0);
   }
@@ -202,11 +203,10 @@ export function grantsOf(buckets: readonly BucketDemand[], decisions: readonly D
 }
 
 function grantOf({ key, demands }: BucketDemand, decision: Decision): Grant {
-  const charges = demands.map(({ limit, cost, slot = '' }): Charge => {
-    const weighted =
-      limit.weights === undefined
-        ? charged(limit, cost, slot, decision)
-        : { ...charged(limit, cost, slot, decision), weights: limit.weights };
+  const charges = demands.map(({ limit, cost, bypass, slot = '' }): Charge => {
+    const charge = charged(limit, cost, slot, decision);
+    const weighted = limit.weights === undefined ? charge : { ...charge, weights: limit.weights };
+    if (bypass) return { ...weighted, overdrawn: true, bypassed: true };
     return decision.overdrawn?.includes(limit.name) ? { ...weighted, overdrawn: true } : weighted;
   });
   return { key, acquiredAtFs: decision.nowFs, charges };

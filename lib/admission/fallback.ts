@@ -20,7 +20,9 @@ export class Fallback {
       key,
       demands: demands.map((demand) => sharedDemand(demand, this.#share)),
     }));
-    return scaled.every(({ demands }) => demands.every(({ limit, cost, within = limit.capacity }) => cost <= within))
+    return scaled.every(({ demands }) =>
+      demands.every(({ limit, cost, bypass, within = limit.capacity }) => bypass || cost <= within),
+    )
       ? scaled
       : undefined;
   }
@@ -28,9 +30,9 @@ export class Fallback {
 
 const LONGEST_PERIOD_MS = 3_660 * 86_400_000;
 
-function sharedDemand({ limit, cost, within = limit.capacity, slot }: Demand, share: number): Demand {
+function sharedDemand({ limit, cost, within = limit.capacity, slot, bypass }: Demand, share: number): Demand {
   const shared = sharedLimit(limit, share);
-  return { limit: shared, cost, slot, within: Math.min(shared.capacity, Math.max(1, Math.floor(within * share))) };
+  return { limit: shared, cost, slot, bypass, within: Math.min(shared.capacity, Math.max(1, Math.floor(within * share))) };
 }
 
 /** A limit at a share of its rate and capacity, at least one token. */

@@ -114,9 +114,9 @@ export class Prefetch {
 /** The lots of a bucket's limits; undefined where it has none: see the class. */
 function lotParts(demands: readonly Demand[], share: number): readonly LotPart[] | undefined {
   const parts: LotPart[] = [];
-  for (const { limit, within = limit.capacity } of demands) {
+  for (const { limit, bypass, within = limit.capacity } of demands) {
     const left = Math.floor(limit.capacity * share);
-    if (limit.kind !== 'bucket' || limit.mode === 'observe' || within < limit.capacity || left < 1) return undefined;
+    if (limit.kind !== 'bucket' || limit.mode === 'observe' || bypass || within < limit.capacity || left < 1) return undefined;
     parts.push({ limit, left });
   }
   return parts;

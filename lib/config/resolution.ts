@@ -28,6 +28,8 @@ export interface Level {
   readonly shards?: number | undefined;
   /** Undefined: every priority may use all. */
   readonly priorities?: PriorityShares | undefined;
+  /** All is admitted, nothing is drawn, and usage is counted. @default false */
+  readonly bypass?: boolean | undefined;
 }
 
 /** Where limits of an entity on a resource can be stored, the most specific first. */
@@ -54,7 +56,7 @@ export interface LevelFacts {
 
 /** What applies to a request. */
 export interface Resolved {
-  /** The entity's own first; levels without limits are left out. */
+  /** The entity's own first; levels without limits are left out, unless they are bypassed. */
   readonly levels: readonly Level[];
   /** Why nothing is admitted, whatever the limits. */
   readonly refusal: HeadgateError | undefined;
@@ -177,7 +179,8 @@ export function resolvedOf(facts: readonly LevelFacts[], resource: string): Reso
   return {
     levels: facts.flatMap((level) => {
       const stored = limiting(level)?.stored;
-      return stored === undefined ? [] : [{ entity: level.entity, ...stored }];
+      const bypass = bypassing(level)?.rules.bypass ?? false;
+      return stored === undefined && !bypass ? [] : [{ entity: level.entity, limits: [], ...stored, ...(bypass && { bypass }) }];
     }),
     refusal: facts.map((level) => refusalOf(level, resource)).find((refusal) => refusal !== undefined),
     contexts: facts.flatMap((level) => {

@@ -62,7 +62,7 @@ export interface Batch {
   readonly requests: number;
   /** Acquires in the batch. Without one it is a settlement, which is written another way. */
   readonly acquires: number;
-  /** Observed limits that would have denied the last acquire, and are not charged by it. */
+  /** Limits that are not charged by the last acquire: observed ones that would have denied it, and bypassed ones. */
   readonly overdrawn: readonly string[];
 }
 
@@ -96,16 +96,17 @@ export function withAcquire(batch: Batch, demands: readonly Demand[], startFs: b
   for (const [index, part] of batch.parts.entries()) {
     const demand = demands[index];
     if (demand === undefined || (isSlots(part) && isFull(part.step))) return undefined;
-    const next = isBucket(part)
-      ? charged(part, demand, startFs)
-      : isSlots(part)
-        ? held(part, demand, startFs, nowFs)
-        : used(part, demand, nowFs);
-    if (next === undefined && part.limit.mode !== 'observe') return undefined;
+    const next = demand.bypass ? undefined : drawn(part, demand, startFs, nowFs);
+    if (next === undefined && part.limit.mode !== 'observe' && !demand.bypass) return undefined;
     if (next === undefined) overdrawn.push(part.limit.name);
     parts.push({ ...(next ?? part), consumed: isSlots(part) ? 0n : part.consumed + BigInt(demand.cost) });
   }
   return { parts, requests: batch.requests + 1, acquires: batch.acquires + 1, overdrawn };
+}
+
+function drawn(part: Part, demand: Demand, startFs: bigint, nowFs: bigint): Part | undefined {
+  if (isBucket(part)) return charged(part, demand, startFs);
+  return isSlots(part) ? held(part, demand, startFs, nowFs) : used(part, demand, nowFs);
 }
 
 function charged(part: BucketPart, { cost, within }: Demand, startFs: bigint): BucketPart | undefined {
@@ -135,7 +136,7 @@ function held(part: SlotPart, { cost, within, slot }: Demand, startFs: bigint, n
 export function startBehind(batch: Batch, demands: readonly Demand[], nowFs: bigint): bigint {
   let startFs = nowFs;
   for (const [index, part] of batch.parts.entries()) {
-    if (!isBucket(part) || part.limit.mode === 'observe') continue;
+    if (!isBucket(part) || part.limit.mode === 'observe' || demands[index]?.bypass) continue;
     const { limit, fullAtFs, step } = part;
     const behindFs = moved(step, fullAtFs);
     if (behindFs === undefined) continue;

@@ -12,6 +12,8 @@ export interface Demand {
   readonly cost: number;
   /** How much of the capacity may be in use with this request: less than all leaves headroom for others. @default all */
   readonly within?: number | undefined;
+  /** Nothing is drawn, whatever the cost: it is only counted. @default false */
+  readonly bypass?: boolean | undefined;
   /** Of a concurrency limit: the key of the slot it takes, the same in all attempts. Needed where the cost is 1. */
   readonly slot?: string | undefined;
 }
@@ -21,7 +23,8 @@ export function equalDemands(a: readonly Demand[], b: readonly Demand[]): boolea
   return (
     a.length === b.length &&
     a.every(
-      ({ limit, cost, within }, index) => limit === b[index]?.limit && cost === b[index]?.cost && within === b[index]?.within,
+      ({ limit, cost, within, bypass }, index) =>
+        limit === b[index]?.limit && cost === b[index]?.cost && within === b[index]?.within && bypass === b[index]?.bypass,
     )
   );
 }
@@ -30,17 +33,17 @@ export function equalDemands(a: readonly Demand[], b: readonly Demand[]): boolea
 export interface Verdict extends Standing {
   readonly limit: Limit;
   readonly cost: number;
-  /** 0n: this limit admits the cost now; an observed one always does. */
+  /** 0n: this limit admits the cost now; an observed or bypassed one always does. */
   readonly waitFs: bigint;
 }
 
 /** The verdict of every limit, in the order of the demands, at one instant. */
 export function judge(demands: readonly Demand[], stored: Stored, nowFs: bigint): readonly Verdict[] {
-  return demands.map(({ limit, cost, within }) => ({
+  return demands.map(({ limit, cost, within, bypass }) => ({
     limit,
     cost,
     ...standingOf(limit, stored, nowFs),
-    waitFs: limitWaitFs(limit, stored, nowFs, cost, within),
+    waitFs: bypass ? 0n : limitWaitFs(limit, stored, nowFs, cost, within),
   }));
 }
 

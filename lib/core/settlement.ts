@@ -14,7 +14,9 @@ interface ChargeOfAny {
   readonly weights?: TokenWeights | undefined;
   /** Tokens charged now: the estimate at first, then what was settled last. */
   readonly tokens: number;
-  /** An observed limit that would have denied: neither the charge nor what is settled of it moves the bucket. @default false */
+  /** It is counted and nothing is drawn, because of a bypass. @default false */
+  readonly bypassed?: boolean | undefined;
+  /** An observed limit that would have denied, or a bypassed one: neither the charge nor what is settled of it moves the bucket. @default false */
   readonly overdrawn?: boolean | undefined;
 }
 

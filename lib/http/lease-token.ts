@@ -23,16 +23,16 @@ export const LEASE_LIFETIME_SECONDS = 600;
 const LONGEST_TOKEN = 262_144;
 
 /**
- * One bucket in a token: resource, entity, shard, acquired at, and its charges: name, what it counts, tokens, overdrawn, and then its kind: of a
- * token bucket with its token time and window, of a quota or session with the start of its window (fs as decimals), of a slot with its key. Last come
- * the weights of a limit that has some.
+ * One bucket in a token: resource, entity, shard, acquired at, and its charges: name, what it counts, tokens, 1 overdrawn or 2 bypassed, then its
+ * kind: of a token bucket with its token time and window, of a quota or session with the start of its window (fs as decimals), of a slot with its
+ * key. Last come the weights of a limit that has some.
  */
 type PackedGrant = readonly [
   string,
   string,
   number,
   string,
-  readonly (readonly [string, Counts, number, 0 | 1, ...PackedKind])[],
+  readonly (readonly [string, Counts, number, 0 | 1 | 2, ...PackedKind])[],
 ];
 type PackedKind = readonly ['b', string, string, TokenWeights?] | readonly ['w', string, TokenWeights?] | readonly ['s', string];
 
@@ -112,8 +112,8 @@ const packed = ({ key, acquiredAtFs, charges }: Grant): PackedGrant => [
   key.shard,
   acquiredAtFs.toString(),
   charges.map((charge) => {
-    const { name, counts, tokens, overdrawn } = charge;
-    return [name, counts, tokens, overdrawn ? 1 : 0, ...packedKind(charge)];
+    const { name, counts, tokens, overdrawn, bypassed } = charge;
+    return [name, counts, tokens, bypassed ? 2 : overdrawn ? 1 : 0, ...packedKind(charge)];
   }),
 ];
 
@@ -127,7 +127,13 @@ const unpacked = (namespace: string, [resource, entity, shard, acquiredAtFs, cha
   key: { namespace, resource, entity, shard },
   acquiredAtFs: BigInt(acquiredAtFs),
   charges: charges.map(([name, counts, tokens, overdrawn, ...own]): Charge => {
-    const charge = { name, counts, tokens, ...(overdrawn === 1 && { overdrawn: true }) };
+    const charge = {
+      name,
+      counts,
+      tokens,
+      ...(overdrawn > 0 && { overdrawn: true }),
+      ...(overdrawn === 2 && { bypassed: true }),
+    };
     if (own[0] === 's') return { ...charge, kind: 'slot', slot: own[1] };
     const weights = own[0] === 'b' ? own[3] : own[2];
     const weighted = { ...charge, ...(weights && { weights }) };
