@@ -2,7 +2,8 @@ import { BoundedMap } from '../bounded-map.js';
 import { type Clock, steadyMs } from '../clock.js';
 import { type Item, type ItemKey, type Store, StoreFailure } from '../store/store.js';
 
-const ITEMS_REMEMBERED = 10_000;
+/** Those of more than ten thousand busy entities: some four items each, of which most are known not to exist. */
+const ITEMS_REMEMBERED = 50_000;
 
 /** What a cache did so far. */
 export interface CacheStats {

@@ -217,10 +217,22 @@ it('asks each time without a time to live, once for simultaneous uses, and remem
   await expect(cache.get([a])).rejects.toThrow(StoreFailure);
 });
 
-it('forgets the keys used longest ago beyond ten thousand', async () => {
+it('counts what it answered from memory, what was waited for, and what it fetched behind an answer', async () => {
+  const cache = cacheOf();
+  await Promise.all([cache.get([a, b]), cache.get([a, b])]);
+  expect(cache.stats).toEqual({ hits: 0, misses: 4, refreshes: 0, calls: 1, size: 2 });
+
+  clock.advance(30_000);
+  await cache.get([a]);
+  await cache.get([a]);
+
+  expect(cache.stats).toEqual({ hits: 2, misses: 4, refreshes: 1, calls: 2, size: 2 });
+});
+
+it('forgets the keys used longest ago beyond fifty thousand', async () => {
   const cache = cacheOf();
   await cache.get([a]);
-  for (let from = 0; from < 10_000; from += 100) {
+  for (let from = 0; from < 50_000; from += 100) {
     await cache.get(Array.from({ length: 100 }, (_, index) => ({ pk, sk: `other-${from + index}` })));
   }
   const before = store.asked.length;
