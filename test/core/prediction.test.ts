@@ -7,6 +7,8 @@ import { type Guesses, guessed, learned, NO_GUESSES } from '../../lib/core/predi
 import { NOTHING_STORED, type Stored } from '../../lib/core/standing.js';
 import { IDENTITY, moved, refuses, type Step, thenAcquire, thenAdjust } from '../../lib/core/step.js';
 
+/** `npm run verify:long` tries more. */
+const RUNS = process.env.HEADGATE_LONG === '1' ? 100_000 : 5_000;
 const NOW = 1_000_000n;
 const TOKEN = 100n;
 /** Tokens of 100 fs. */
@@ -153,7 +155,7 @@ it('leaves any batch within its bounds, and in whole tokens beyond the plain one
       }
       if (applied) expect([aheadFs >= 0n, aheadFs <= 4n * TOKEN]).toEqual([true, true]);
     }),
-    { numRuns: 5_000 },
+    { numRuns: RUNS },
   );
 });
 
@@ -230,7 +232,7 @@ describe('a decision', () => {
           expect(writes).toBeLessThanOrEqual(count + 2);
         },
       ),
-      { numRuns: 5_000 },
+      { numRuns: RUNS },
     );
     expect(most).toBeGreaterThanOrEqual(1);
   });
