@@ -39,7 +39,7 @@ export async function roundTripLatency({ endpoint, sized }: Bed): Promise<Sectio
   };
   const rows: string[][] = [];
   for (const callers of CALLERS) {
-    const measured = await inTurns(calls, callers, sized({ rounds: 8, forMs: 1_000 }, { rounds: 2, forMs: 300 }));
+    const measured = await inTurns(calls, callers, sized({ rounds: 5, forMs: 1_000 }, { rounds: 2, forMs: 300 }));
     for (const [name, rounds] of Object.entries(measured)) {
       const [p50Ms, p99Ms, perSecond] = [middle(rounds.p50Ms), middle(rounds.p99Ms), middle(rounds.perSecond)];
       rows.push([name, shown(callers), shown(p50Ms, 1), shown(p99Ms, 1), shown(perSecond)]);

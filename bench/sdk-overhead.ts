@@ -26,8 +26,8 @@ export async function sdkOverhead({ endpoint, sized }: Bed): Promise<Section> {
     const args = { measure, endpoint: at, tableName, warmUpCalls: sized(3_000, 300), rounds: 0, callsPerRound: 0, ...most };
     return reportOf<T>({ script: './overhead-process.ts', flags: measure === 'allocation' ? ROOM_FOR_ALL : [], args });
   };
-  const onStub = await measured<readonly Took[]>('time', stub.endpoint, { rounds: sized(1_500, 100), callsPerRound: 5 });
-  const onLocal = await measured<readonly Took[]>('time', endpoint, { rounds: sized(600, 40), callsPerRound: 5 });
+  const onStub = await measured<readonly Took[]>('time', stub.endpoint, { rounds: sized(1_000, 100), callsPerRound: 5 });
+  const onLocal = await measured<readonly Took[]>('time', endpoint, { rounds: sized(400, 40), callsPerRound: 5 });
   const bytes = await measured<Record<string, number>>('allocation', stub.endpoint, { rounds: sized(9, 3), callsPerRound: 200 });
   stub.stop();
   return {
