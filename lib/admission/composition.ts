@@ -43,31 +43,38 @@ export function compose(queue: readonly Operation[], known: Knowledge, atFs: big
   if (first === undefined) return settlements(queue, known.seen);
   let batch = emptyBatch(first.demands, known.seen, atFs);
   const taken: Operation[] = [];
+  const denied: AcquireOperation[] = [];
   const left: Operation[] = [];
   for (const operation of queue) {
     const next = behind(batch, operation, atFs);
-    if (next === undefined) left.push(operation);
-    else {
+    if (next !== undefined) {
       batch = next;
       taken.push(operation);
-    }
+    } else if (taken.length === 0 && isDenied(operation, batch, known)) denied.push(operation);
+    else left.push(operation);
   }
   if (batch.acquires > 0) {
     const limits = batchWrites(batch, known.seen, atFs, known.guesses);
-    const flight = { operations: taken, limits, requests: batch.requests, denies: false };
-    return { flight, denied: [], left };
+    return { flight: { operations: taken, limits, requests: batch.requests, denies: false }, denied, left };
   }
   if (queue.some(({ kind }) => kind === 'post')) return settlements(queue, known.seen);
   if (known.undecided) return { flight: undefined, denied: [], left: [...queue] };
   return denials(queue, first, known, atFs);
 }
 
+/** Whether a request that does not fit is denied: nothing undecided stands before it, and where the bucket stands is news to it. */
+function isDenied(operation: Operation, batch: Batch, { seen, answers, undecided }: Knowledge): operation is AcquireOperation {
+  if (operation.kind === 'post' || undecided || seen === undefined || operation.answersBefore >= answers) return false;
+  if (!sameLimits(batch, operation.demands)) return false;
+  return rescaleWrites(operation.demands, seen, operation.nowFs ?? 0n) === undefined;
+}
+
 /** The batch with the operation behind it; undefined when it does not fit there, now or by the time it may wait for. */
 function behind(batch: Batch, operation: Operation, atFs: bigint): Batch | undefined {
   if (operation.kind === 'post') return withDifferences(batch, operation.settlement.differences, operation.requests, atFs);
   if (!sameLimits(batch, operation.demands)) return undefined;
-  operation.nowFs ??= atFs;
-  const { demands, nowFs, maxWaitFs, earliestFs } = operation;
+  const nowFs = judgedAt(operation, atFs);
+  const { demands, maxWaitFs, earliestFs } = operation;
   operation.startFs = nowFs;
   if (maxWaitFs > 0n) {
     operation.startFs = startBehind(batch, demands, nowFs > earliestFs ? nowFs : earliestFs);
@@ -119,16 +126,17 @@ function denials(queue: readonly Operation[], first: AcquireOperation, known: Kn
   return { flight, denied, left };
 }
 
+/** The instant a request is judged at: now, until it is first sent; the same in all attempts from then on. */
+function judgedAt(operation: AcquireOperation, atFs: bigint): bigint {
+  if (operation.attempts === 0 || operation.nowFs === undefined) operation.nowFs = atFs;
+  return operation.nowFs;
+}
+
 function question(operation: AcquireOperation, { seen, guesses }: Knowledge, atFs: bigint): Flight {
-  operation.nowFs ??= atFs;
-  operation.startFs = operation.nowFs;
-  const batch = withAcquire(
-    emptyBatch(operation.demands, undefined, atFs),
-    operation.demands,
-    operation.startFs,
-    operation.nowFs,
-  );
+  const nowFs = judgedAt(operation, atFs);
+  operation.startFs = nowFs;
+  const batch = withAcquire(emptyBatch(operation.demands, undefined, atFs), operation.demands, nowFs, nowFs);
   if (batch === undefined) throw new RangeError('a cost is above its capacity');
   operation.overdrawn = batch.overdrawn;
-  return { operations: [operation], limits: batchWrites(batch, seen, operation.nowFs, guesses), requests: 1, denies: false };
+  return { operations: [operation], limits: batchWrites(batch, seen, nowFs, guesses), requests: 1, denies: false };
 }

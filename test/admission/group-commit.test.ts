@@ -5,7 +5,7 @@ import { MemoryStore } from '../../lib/store/memory-store.js';
 import { UnreliableStore } from '../sdk/unreliable-store.js';
 import { countCalls, createTestTable, testClient } from '../support/dynamodb.js';
 import { eachStore, type StoreUnderTest, testBed } from '../support/stores.js';
-import { gated, recorded } from './intercepted-store.js';
+import { gated, intercepted, recorded } from './intercepted-store.js';
 
 const on = { entity: 'key-123', resource: 'gpt-4' };
 const perMinute = (capacity: number) => ({ ...on, limits: [Limit.perMinute('rpm', capacity)] });
@@ -39,6 +39,27 @@ describe.each(eachStore)('one hot bucket on the $name store', ({ fresh }: StoreU
     expect(outcomes.filter(({ granted }) => granted)).toHaveLength(1_000);
     expect(await limiters[0]!.available(perMinute(1_000))).toEqual({ rpm: 0 });
     expect(limiters.reduce((sum, limiter) => sum + limiter.stats().writes, 0)).toBeLessThanOrEqual(50);
+  });
+
+  it('denies a large request as soon as those before it are decided, however many small ones keep coming behind it', async () => {
+    const bed = await fresh();
+    await bed.limiter().acquire({ ...perMinute(100), consume: { rpm: 50 } });
+    const small = () => void limiter.tryAcquire({ ...perMinute(100), consume: { rpm: 1 } });
+    let writes = 0;
+    const limiter = bed.limiter({
+      store: intercepted(bed.store, (proceed) => {
+        writes += 1;
+        // One more comes while each write is under way, so that something always fits.
+        if (writes < 20) small();
+        return proceed();
+      }),
+    });
+    small();
+    const large = limiter.tryAcquire({ ...perMinute(100), consume: { rpm: 100 } });
+    const decidedAfter = large.then(() => writes);
+
+    expect((await large).granted).toBe(false);
+    expect(await decidedAfter).toBeLessThanOrEqual(4);
   });
 
   it('denies a large request in flight, and not the small one that came behind it', async () => {
