@@ -25,10 +25,14 @@ export function benchClient(endpoint: string, { sockets = 50 } = {}): DynamoDB {
   });
 }
 
-/** Headgate's table, new and empty, without deletion by TTL. Its name. */
+/**
+ * Headgate's table, new and empty, without deletion by TTL and without its stream, as the tables that it is compared with: DynamoDB Local writes a
+ * stream before it answers, which AWS does not. Its name.
+ */
 export async function headgateTable(client: DynamoDB): Promise<string> {
   const tableName = `headgate-${randomUUID()}`;
-  await client.send(new CreateTableCommand(tableDefinition(tableName)));
+  const { StreamSpecification: _, ...definition } = tableDefinition(tableName);
+  await client.send(new CreateTableCommand(definition));
   return tableName;
 }
 

@@ -23,7 +23,7 @@ export async function sdkOverhead({ endpoint, sized }: Bed): Promise<Section> {
   const stub = await serverOf({ script: './stub-server.ts', args: { body: await writtenBucket(client, tableName) } });
   client.destroy();
   const measured = async <T>(measure: OverheadArguments['measure'], at: string, most: Partial<OverheadArguments>) => {
-    const args = { measure, endpoint: at, tableName, warmUpCalls: sized(3_000, 300), rounds: 0, callsPerRound: 0, ...most };
+    const args = { measure, endpoint: at, tableName, warmUpCalls: sized(1_500, 300), rounds: 0, callsPerRound: 0, ...most };
     return reportOf<T>({ script: './overhead-process.ts', flags: measure === 'allocation' ? ROOM_FOR_ALL : [], args });
   };
   const onStub = await measured<readonly Took[]>('time', stub.endpoint, { rounds: sized(1_000, 100), callsPerRound: 5 });
