@@ -86,7 +86,7 @@ export async function groupCommit(bed: Bed): Promise<Section> {
 async function hotKey({ endpoint, sized }: Bed, addedMs: number) {
   const client = benchClient(endpoint, { sockets: SHARED_CALLERS });
   if (addedMs > 0) delayCalls(client, addedMs);
-  const times = sized({ forMs: 2_000, warmUpMs: 500 }, { forMs: 400, warmUpMs: 200 });
+  const times = sized({ forMs: 2_000, warmUpMs: 500 }, { forMs: 400, warmUpMs: 500 });
   const hot = { client, tableName: await headgateTable(client), times };
   const bare = bareUpdate(client, hot.tableName);
   await closedLoop({ callers: 1, forMs: sized(2_000, 300), warmUpMs: 0, call: bare });
