@@ -1,4 +1,5 @@
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import type { ScopeOptions } from '../../lib/config/scope-rules.js';
 import { coldStart, nowhere, redeployed, tokens, unreachable } from './cold-start.js';
 import { answered, DeployedApi, posting, statusOf, usageOf } from './deployed-api.js';
 
@@ -40,6 +41,7 @@ describe('a body that POST /v1/acquire cannot take', () => {
     { when: 'a cost is a fraction', body: { ...good, consume: { tpm: 0.5 } }, field: 'consume.tpm' },
     { when: 'a cost is text', body: { ...good, consume: { tpm: '1' } }, field: 'consume.tpm' },
     { when: 'the longest wait is negative', body: { ...good, maxWaitMs: -1 }, field: 'maxWaitMs' },
+    { when: 'the context is a fraction', body: { ...good, contextTokens: 0.5 }, field: 'contextTokens' },
     { when: 'the priority is unknown', body: { ...good, priority: 'urgent' }, field: 'priority' },
     { when: 'another resource lacks its costs', body: { ...good, also: [{ resource: 'search' }] }, field: 'also[0].consume' },
   ])('is a 400 that names the field when $when, and nothing is consumed', async ({ body, field, isBase64Encoded = false }) => {
@@ -50,6 +52,29 @@ describe('a body that POST /v1/acquire cannot take', () => {
       body: { status: 400, code: 'InvalidArgument', field, detail: expect.stringContaining(`Expected ${field} to be `) },
     });
     expect(await api.available('acme')).toEqual({ rpm: 3, tpm: 1_000 });
+  });
+
+  it.each<{ when: string; rules: ScopeOptions; more?: object; status: number; code: string }>([
+    { when: 'the resource is disabled', rules: { disabled: true }, status: 403, code: 'ResourceDisabled' },
+    { when: 'the tier does not allow it', rules: { allowedResources: ['gpt-4-*'] }, status: 403, code: 'ResourceNotAllowed' },
+    { when: 'the call costs too many tokens', rules: { maxContextTokens: 399 }, status: 400, code: 'ContextTooLong' },
+    {
+      when: 'the call is said to be too long',
+      rules: { maxContextTokens: 400 },
+      more: { contextTokens: 401 },
+      status: 400,
+      code: 'ContextTooLong',
+    },
+  ])('is a $status $code when $when, and nothing is consumed', async ({ rules, more, status, code }) => {
+    const entity = await api.limited();
+    await api.admin.setLimits({ tier: entity }, [], rules);
+    await api.admin.createEntity({ entity, tier: entity });
+
+    const refused = await api.post('/v1/acquire', { ...good, entity, ...more });
+
+    expect(refused).toMatchObject({ status, body: { status, code }, headers: { 'Content-Type': 'application/problem+json' } });
+    expect(refused.headers).not.toHaveProperty('Retry-After');
+    expect(await api.available(entity)).toEqual({ rpm: 3, tpm: 1_000 });
   });
 
   it('is a 400 when the event has no body at all', async () => {
