@@ -118,6 +118,12 @@ async function itemSizes(
   }
   const long = Array.from({ length: 8 }, (_, index) => Limit.perMinute(`${index}`.padEnd(64, 'x'), 1_000));
   rows.push(['Headgate, 8 limits, each with a name of 64 characters', shown(await bucketBytes(client, tables.headgate, long))]);
+  for (const held of [1, 10, 30, 50, 100, 1_000]) {
+    rows.push([
+      `Headgate, 2 limits and ${counted(held, 'slot')} of a concurrency limit in use`,
+      shown(await heldBytes(client, tables.headgate, held)),
+    ]);
+  }
   rows.push(['rate-limiter-flexible, 1 limit', shown(await peerBytes(client, tables.peer))]);
   return {
     table: {
@@ -147,6 +153,15 @@ async function bucketBytes(client: DynamoDB, tableName: string, limits: readonly
   await (await limiter.acquire({ ...one, consume: costs(large, 1) })).settle(costs(large, 2));
   const key = bucketItemKey({ namespace: namespace, resource: RESOURCE, entity, shard: 0 });
   return sizeOf(client, tableName, key);
+}
+
+async function heldBytes(client: DynamoDB, tableName: string, held: number): Promise<number> {
+  const { limiter, namespace } = headgate(client, tableName);
+  const entity = randomUUID();
+  const limits = [...firstLimits(2), Limit.concurrent('inflight', 1_000, { leaseMs: 60_000 })];
+  const one = { entity, resource: RESOURCE, limits, consume: { ...costs(firstLimits(2), 1), inflight: 1 } };
+  await Promise.all(Array.from({ length: held }, () => limiter.acquire(one)));
+  return sizeOf(client, tableName, bucketItemKey({ namespace, resource: RESOURCE, entity, shard: 0 }));
 }
 
 async function peerBytes(client: DynamoDB, tableName: string): Promise<number> {
