@@ -163,6 +163,24 @@ describe.each(eachStore)('a bucket that changed since the grant, on the $name st
     expect(await limiter.available(now)).toEqual({ tpm: available });
   });
 
+  it.each([
+    { how: 'adjusted', closing: adjusted({ tpm: 120 }), tpm: 9_880 },
+    { how: 'adjusted, its slot named', closing: adjusted({ tpm: 120, inflight: 1 }), tpm: 9_880 },
+    { how: 'released', closing: release, tpm: 10_000 },
+  ])('frees its slot with the rest when it is $how, on every resource that it drew on', async ({ closing, tpm }) => {
+    const limits = [...on.limits, Limit.concurrent('inflight', 1, { leaseMs: 60_000 })];
+    const request = { ...on, limits, consume: { rpm: 1, tpm: 500, inflight: 1 } };
+    const also = [{ resource: 'embeddings', consume: { inflight: 1 } }];
+    const { limiter, end } = await ending(fresh, { ...request, also });
+    expect(await limiter.available({ ...on, limits })).toMatchObject({ inflight: 0 });
+
+    await end(closing);
+    await end(closing);
+
+    expect(await limiter.available({ ...on, limits })).toMatchObject({ inflight: 1, tpm });
+    expect(await limiter.available({ ...on, resource: 'embeddings', limits })).toMatchObject({ inflight: 1 });
+  });
+
   it('owes what a lease used when the bucket was deleted meanwhile, and no more', async () => {
     const { store, limiter, end, key } = await ending(fresh);
     await store.transact([{ kind: 'remove', key }]);
