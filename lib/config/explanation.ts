@@ -41,7 +41,8 @@ export interface Explanation {
 }
 
 export function explanationOf(entity: string, resource: string, facts: readonly LevelFacts[]): Explanation {
-  const { refusal, levels } = resolvedOf(facts, resource);
+  const { levels, ...resolved } = resolvedOf(facts, resource);
+  const refusal = resolved.refusal?.();
   return {
     entity,
     resource,

@@ -79,6 +79,12 @@ export class ItemCache<T> {
     });
   }
 
+  /** Until when the values of these keys need not be asked for again: none of them is older than half its life by then. 0: they do. */
+  freshUntilMs(keys: readonly ItemKey[]): number {
+    const agesMs = keys.map((key) => this.#entries.get(itemId(key))?.readAtMs ?? Number.NEGATIVE_INFINITY);
+    return Math.max(0, Math.min(...agesMs) + this.#ttlMs / 2);
+  }
+
   /** Fetches what is missing, once for all who ask for the same now. `known`: what serves while the store gives no answer, if it is complete. */
   async #shared(missing: readonly ItemKey[], known: readonly (Entry<T> | undefined)[]): Promise<ReadonlyMap<string, T>> {
     const flight = missing.map(itemId).join('\n');

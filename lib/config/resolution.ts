@@ -1,4 +1,5 @@
-import type { Clock } from '../clock.js';
+import { BoundedMap } from '../bounded-map.js';
+import { type Clock, steadyMs } from '../clock.js';
 import type { Limit } from '../core/limit.js';
 import { type HeadgateError, NoLimitsConfigured, ResourceDisabled, ResourceNotAllowed } from '../errors.js';
 import { META_SK } from '../store/schema.js';
@@ -58,13 +59,16 @@ export interface LevelFacts {
 export interface Resolved {
   /** The entity's own first; levels without limits are left out, unless they are bypassed. */
   readonly levels: readonly Level[];
-  /** Why nothing is admitted, whatever the limits. */
-  readonly refusal: HeadgateError | undefined;
+  /** Makes the error that says why nothing is admitted, whatever the limits. */
+  readonly refusal: (() => HeadgateError) | undefined;
   /** The most tokens of one call, by the tiers of all levels. */
   readonly contexts: readonly { readonly entity: string; readonly tier: string; readonly maxContextTokens: number }[];
   /** Of requests that state none. */
   readonly priority: Priority;
 }
+
+/** Entities on resources whose limits were resolved. */
+const PAIRS_REMEMBERED = 10_000;
 
 type Configured = {
   readonly stored: StoredLimits | undefined;
@@ -78,7 +82,11 @@ type Configured = {
  */
 export class Resolution {
   readonly #namespace: string;
+  readonly #clock: Clock;
   readonly #cache: ItemCache<Configured>;
+  /** What was resolved of items that need not be asked for again yet: most requests end here. */
+  readonly #resolved = new BoundedMap<string, { resolved: Resolved; items: number; freshUntilMs: number }>(PAIRS_REMEMBERED);
+  #hits = 0;
 
   constructor(parts: {
     readonly store: Store;
@@ -88,12 +96,14 @@ export class Resolution {
     readonly deadlineMs: number;
   }) {
     this.#namespace = parts.namespace;
+    this.#clock = parts.clock;
     this.#cache = new ItemCache({ ...parts, parse: configured });
   }
 
   /** What was answered from memory, and what was asked for. */
   get stats(): CacheStats {
-    return this.#cache.stats;
+    const { hits, ...rest } = this.#cache.stats;
+    return { ...rest, hits: hits + this.#hits };
   }
 
   /**
@@ -102,23 +112,39 @@ export class Resolution {
    */
   async admitted(entity: string, resource: string): Promise<Resolved> {
     const resolved = await this.configured(entity, resource);
-    if (resolved.refusal !== undefined) throw resolved.refusal;
+    if (resolved.refusal !== undefined) throw resolved.refusal();
     return resolved;
   }
 
   /** The same, refused or not. Throws `NoLimitsConfigured`, unless it is refused. */
   async configured(entity: string, resource: string): Promise<Resolved> {
-    const resolved = resolvedOf(await this.facts(entity, resource), resource);
+    const id = `${entity}\n${resource}`;
+    const known = this.#resolved.get(id);
+    if (known !== undefined && steadyMs(this.#clock) < known.freshUntilMs) {
+      this.#hits += known.items;
+      return known.resolved;
+    }
+    const { levels, keys } = await this.#facts(entity, resource);
+    const resolved = resolvedOf(levels, resource);
     if (resolved.levels.length === 0 && resolved.refusal === undefined) throw new NoLimitsConfigured(entity, resource);
+    this.#resolved.set(id, { resolved, items: keys.length, freshUntilMs: this.#cache.freshUntilMs(keys) });
     return resolved;
   }
 
   /** What is stored for each level of a request, the entity's own first. */
   async facts(entity: string, resource: string): Promise<readonly LevelFacts[]> {
+    return (await this.#facts(entity, resource)).levels;
+  }
+
+  /** The same, with the keys of all that was read for it. */
+  async #facts(
+    entity: string,
+    resource: string,
+  ): Promise<{ readonly levels: readonly LevelFacts[]; readonly keys: readonly ItemKey[] }> {
     const ns = this.#namespace;
     const ownKeys = [entityResourceKey(ns, entity, resource), entityKey(ns, entity)];
-    const wideKeys = [resourceKey(ns, resource), systemKey(ns)];
-    const [meta, ...first] = await this.#cache.get([metaKey(ns, entity), ...ownKeys, ...wideKeys]);
+    const firstKeys = [metaKey(ns, entity), ...ownKeys, resourceKey(ns, resource), systemKey(ns)];
+    const [meta, ...first] = await this.#cache.get(firstKeys);
     const [own, wide] = [first.slice(0, 2), first.slice(2)];
     const record = meta?.meta;
     const tier = record === undefined ? wide[1]?.rules.defaultTier : record.record.tier;
@@ -135,7 +161,7 @@ export class Resolution {
     ];
     const more = [...(moreKeys.flat().length === 0 ? [] : await this.#cache.get(moreKeys.flat()))];
     const [ofTier = [], ...ofAncestors] = moreKeys.map(({ length }) => more.splice(0, length));
-    return [
+    const levels = [
       { entity, tier, hasDefaultTier: record === undefined && tier !== undefined, said: saidBy([...own, ...ofTier, ...wide]) },
       ...ancestors.map((above, index) => ({
         entity: above.entity,
@@ -144,6 +170,7 @@ export class Resolution {
         said: saidBy([...(ofAncestors[index] ?? []), ...wide]),
       })),
     ];
+    return { levels, keys: [...firstKeys, ...moreKeys.flat()] };
   }
 }
 
@@ -192,13 +219,13 @@ export function resolvedOf(facts: readonly LevelFacts[], resource: string): Reso
   };
 }
 
-function refusalOf(level: LevelFacts, resource: string): HeadgateError | undefined {
+function refusalOf(level: LevelFacts, resource: string): (() => HeadgateError) | undefined {
   const { entity, tier } = level;
   const disabling = enabling(level);
-  if (disabling?.rules.disabled) return new ResourceDisabled(entity, resource, disabling.scope);
+  if (disabling?.rules.disabled) return () => new ResourceDisabled(entity, resource, disabling.scope);
   const { allowedResources: allowed } = tierRules(level);
   if (tier === undefined || allowed === undefined || allowed.some((pattern) => matchesGlob(pattern, resource))) return undefined;
-  return new ResourceNotAllowed({ entity, resource, tier, allowed });
+  return () => new ResourceNotAllowed({ entity, resource, tier, allowed });
 }
 
 function configured(item: Item | undefined): Configured {

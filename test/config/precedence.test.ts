@@ -112,6 +112,20 @@ describe('the calls of an acquire on DynamoDB', () => {
     expect(await counted(() => limiter.acquire({ ...of, consume }))).toEqual({ UpdateItemCommand: writes });
   });
 
+  it('are one read at half the life of what was resolved, behind the answer', async () => {
+    await store(LEVELS[6]!);
+    const limiter = bed.limiter();
+    await limiter.acquire({ ...on, consume });
+    bed.clock.advance(29_999);
+    expect(await counted(() => limiter.limits(on))).toEqual({});
+    expect(limiter.stats().configuration).toMatchObject({ hits: 7, misses: 7, refreshes: 0 });
+
+    bed.clock.advance(1);
+    await limiter.limits(on);
+
+    expect(limiter.stats().configuration).toMatchObject({ hits: 14, misses: 7, refreshes: 7 });
+  });
+
   it('are one write and no read for a request that carries its limits', async () => {
     expect(await counted(() => bed.limiter().acquire({ ...on, consume, limits: rph(5) }))).toEqual({ UpdateItemCommand: 1 });
   });
