@@ -63,9 +63,10 @@ function apiKey(headers: Headers): string | undefined {
 }
 
 function estimate(headers: Headers) {
-  const inputTokens = Math.ceil((countIn(headers, 'content-length') ?? 0) / CHARACTERS_PER_TOKEN);
-  const totalTokens = countIn(headers, ESTIMATE_HEADER) ?? inputTokens + DEFAULT_OUTPUT_TOKENS;
-  return { inputTokens, outputTokens: Math.max(0, totalTokens - inputTokens), totalTokens };
+  const byLength = Math.ceil((countIn(headers, 'content-length') ?? 0) / CHARACTERS_PER_TOKEN);
+  const totalTokens = countIn(headers, ESTIMATE_HEADER) ?? byLength + DEFAULT_OUTPUT_TOKENS;
+  const inputTokens = Math.min(byLength, totalTokens);
+  return { inputTokens, outputTokens: totalTokens - inputTokens, totalTokens };
 }
 
 /** The whole number that a header says; undefined for anything else. */

@@ -19,7 +19,7 @@ export interface LeaseTokens {
 }
 
 export const LEASE_LIFETIME_SECONDS = 600;
-/** Above any token that is signed: 16 buckets of 32 limits with the longest names make 131,000 characters. */
+/** Above any token that is signed: 16 buckets of 32 limits with the longest names make 131,000 characters, and with weights 175,000. */
 const LONGEST_TOKEN = 262_144;
 
 /**

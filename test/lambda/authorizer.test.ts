@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { APIGatewayAuthorizerResult, APIGatewayRequestAuthorizerEvent } from 'aws-lambda';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { HeadgateAdmin } from '../../lib/admin.js';
-import type { Limit } from '../../lib/core/limit.js';
+import { Limit } from '../../lib/core/limit.js';
 import { RateLimiter } from '../../lib/limiter.js';
 import { testClient } from '../support/dynamodb.js';
 import { coldStart, deployed, NAMESPACE, redeployed, slow, tokens, unreachable } from './cold-start.js';
@@ -166,6 +166,27 @@ describe('a call that is let in', () => {
     const { entity, secret } = await keyed([slow('tpm', 1_000)]);
     expect((await decided({ 'x-api-key': secret, ...headers })).effect).toBe('Allow');
     expect(await available(entity)).toEqual({ tpm: 1_000 - tpm });
+  });
+
+  it.each([
+    { when: 'by length', headers: { 'content-length': '400' }, spent: { tpm: 100 + 5 * 200, itpm: 100, otpm: 200 } },
+    {
+      when: 'by the client, which knows of less input than its length says',
+      headers: { 'x-headgate-estimated-tokens': '37', 'content-length': '400' },
+      spent: { tpm: 37, itpm: 37, otpm: 0 },
+    },
+  ])('is charged by weight when it is estimated $when', async ({ headers, spent }) => {
+    const weighted = Limit.custom({
+      name: 'tpm',
+      capacity: 2_000,
+      refillAmount: 1,
+      refillPeriodMs: 86_400_000,
+      weights: { output: 5 },
+    });
+    const { entity, secret } = await keyed([weighted, slow('itpm', 2_000), slow('otpm', 2_000)]);
+    expect((await decided({ 'x-api-key': secret, ...headers })).effect).toBe('Allow');
+    const left = await available(entity);
+    expect(left).toEqual({ tpm: 2_000 - spent.tpm, itpm: 2_000 - spent.itpm, otpm: 2_000 - spent.otpm });
   });
 
   it('draws on the provider that its path names, decoded', async () => {
