@@ -1,4 +1,4 @@
-import type { Limit } from '../lib/core/limit.js';
+import type { Level } from '../lib/config/resolution.js';
 import { InvalidArgument } from '../lib/errors.js';
 import { type CallTokens, ratedMillionths, wholeUnits } from '../lib/llm/call-tokens.js';
 import type { CountedLimit } from '../lib/llm/costs.js';
@@ -21,20 +21,23 @@ export function pricesOf(json: string | undefined): PriceTable {
 
 /**
  * What calls of a model cost, for limits that count money; undefined where none does. Throws `InvalidArgument` for a model without a price while such a
- * limit is enforced: a budget that cannot be charged would be free passage. Where all of them are observed the call goes on, and they are not charged.
+ * limit is enforced: a budget that cannot be charged would be free passage. Where all of them are observed or bypassed the call goes on, and they are
+ * not charged. `applied`: the levels whose limits these are.
  */
 export async function callPrice(
   model: string,
   counted: readonly CountedLimit[],
   prices: () => PriceTable,
-  applied: () => Promise<readonly Limit[]>,
+  applied: () => Promise<readonly Level[]>,
 ): Promise<CallPrice | undefined> {
   if (!counted.some(countsMoney)) return undefined;
   try {
     const rates = ratesOf(model, prices());
     return (call) => Math.min(Number(wholeUnits(ratedMillionths(call, rates))), Number.MAX_SAFE_INTEGER);
   } catch (error) {
-    const enforced = (await applied()).some((limit) => countsMoney(limit) && limit.mode !== 'observe');
+    const enforced = (await applied()).some(
+      ({ limits, bypass }) => !bypass && limits.some((limit) => countsMoney(limit) && limit.mode !== 'observe'),
+    );
     if (enforced || !(error instanceof InvalidArgument) || error.field !== 'model') throw error;
     return undefined;
   }

@@ -106,8 +106,9 @@ interface Costing {
 async function acquire(entity: string, call: PreparedOpenAiRequest, leases: Lease[]): Promise<Costing> {
   const { limiter } = compose();
   const { model } = call;
-  const limitsOf = async (resource: string) => (await limiter.limits({ entity, resource })).flatMap(({ limits }) => limits);
-  const limits = await limitsOf(model);
+  const levelsOn = (resource: string) => limiter.limits({ entity, resource });
+  const levels = await levelsOn(model);
+  const limits = levels.flatMap((level) => level.limits);
   const estimate = estimateOpenAi(call.parsed, { endpoint: call.endpoint });
   const price = await callPrice(
     model,
@@ -116,7 +117,7 @@ async function acquire(entity: string, call: PreparedOpenAiRequest, leases: Leas
       prices ??= pricesOf(process.env.HEADGATE_PRICES);
       return prices;
     },
-    async () => [...limits, ...(await Promise.all(leases.map(({ resource }) => limitsOf(resource)))).flat()],
+    async () => [...levels, ...(await Promise.all(leases.map(({ resource }) => levelsOn(resource)))).flat()],
   );
   const outcome = await limiter.tryAcquire({
     entity,

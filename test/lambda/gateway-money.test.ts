@@ -116,6 +116,21 @@ describe('the gateway with prices', () => {
     expect((await gateway.call({ entity, body: asking('gpt-5') })).status).toBe(200);
     expect((await gateway.left(entity)).provider).toEqual({ ...(provider.length === 2 && { usd: 9 }), rpm: 8 });
   });
+
+  it('forwards a call of a model without a price when its budgets are bypassed, but not when a parent’s is none of them', async () => {
+    const bypassing = async () => {
+      const entity = await gateway.limited();
+      await gateway.admin.setLimits({ entity, resource: 'gpt-5' }, [slow('usd', 9_000)], { bypass: true });
+      return entity;
+    };
+    const statusOf = async (entity: string) => (await gateway.call({ entity, body: asking('gpt-5') })).status;
+    expect(await statusOf(await bypassing())).toBe(200);
+
+    const [parent, child] = [await limitedOn('gpt-5', [slow('usd', 9_000)]), await bypassing()];
+    await gateway.admin.createEntity({ entity: parent });
+    await gateway.admin.createEntity({ entity: child, parent });
+    expect(await statusOf(child)).toBe(400);
+  });
 });
 
 describe('the gateway', () => {
