@@ -204,12 +204,12 @@ describe('is not found silent by', () => {
 
   it('failures of calls that were sent before the latest answer', async () => {
     store.usual = 'hanging';
-    const deadline = new AbortController();
-    const old = Array.from({ length: 9 }, () => breaker.read(key, { signal: deadline.signal }));
+    const deadlines = Array.from({ length: 20 }, () => new AbortController());
+    const old = deadlines.map(({ signal }) => breaker.read(key, { signal }));
     nowMs += 5_000;
     store.usual = 'answered';
     await call();
-    deadline.abort(new DOMException('no answer within 5000 ms', 'TimeoutError'));
+    for (const deadline of deadlines) deadline.abort(new DOMException('no answer within 5000 ms', 'TimeoutError'));
     expect((await Promise.allSettled(old)).every(({ status }) => status === 'rejected')).toBe(true);
     expect(breaker.counts.silences).toBe(0);
     expect(await call()).toBe('answered');
