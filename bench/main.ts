@@ -10,24 +10,26 @@ import { parseArgs } from 'node:util';
 import { startDynamo } from '../local/dynamodb.js';
 import type { Bed } from './bed.js';
 import { callsPerPath } from './calls-per-path.js';
+import { reportOf } from './child.js';
 import { exactness } from './exactness.js';
-import { groupCommit } from './group-commit.js';
 import { memory } from './memory.js';
 import { benchmarksPage } from './page.js';
 import { markdownSection, type Section } from './report.js';
 import { retryStorm } from './retry-storm.js';
-import { roundTripLatency } from './round-trip-latency.js';
 import { sdkOverhead } from './sdk-overhead.js';
 import { simulatedContention } from './simulated-contention.js';
+import type { TimedPart } from './timed-parts.js';
+
+const timed = (args: TimedPart): Promise<Section> => reportOf<Section>({ script: './timed-parts.ts', args });
 
 /** In the order of the page. */
 const PARTS: Readonly<Record<string, (bed: Bed) => Promise<Section>>> = {
   calls: callsPerPath,
   exactness,
-  'group-commit': groupCommit,
+  'group-commit': ({ endpoint }) => timed({ part: 'group-commit', endpoint, short }),
   contention: simulatedContention,
   'retry-storm': retryStorm,
-  'round-trip': roundTripLatency,
+  'round-trip': ({ endpoint }) => timed({ part: 'round-trip', endpoint, short }),
   'sdk-overhead': sdkOverhead,
   memory,
 };

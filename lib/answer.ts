@@ -29,19 +29,19 @@ export async function answerTo(
     demands.every(({ limit, within = limit.capacity }) => within === limit.capacity),
   );
   const maxWaitFs = mayQueue && maxWaitMs !== undefined ? BigInt(Math.floor(maxWaitMs)) * FS_PER_MS : 0n;
-  const ask = async (buckets: readonly BucketDemand[]) => ({ buckets, decisions: await admission.acquire(buckets, maxWaitFs) });
-  const answered = ({ buckets, decisions }: Awaited<ReturnType<typeof ask>>): Answer =>
-    decisions.every(({ granted }) => granted)
-      ? { granted: true, admission, buckets, decisions, decidedBy }
-      : { granted: false, denial: denialOf(everyReport(buckets, decisions, reports)), mayQueue };
-
-  const first = await ask(choices.map(([bucket]) => bucket));
-  const answer = answered(first);
-  if (answer.granted || choices.every(([, other]) => other === undefined)) return answer;
-  const others = choices.map(([bucket, other = bucket], index) => (first.decisions[index]?.granted ? bucket : other));
-  const again = answered(await ask(others));
-  return again.granted || again.denial.retryAfterMs < answer.denial.retryAfterMs ? again : answer;
+  const buckets = choices.map(([bucket]) => bucket);
+  const decisions = await admission.acquire(buckets, maxWaitFs);
+  if (grantedAll(decisions)) return { granted: true, admission, buckets, decisions, decidedBy };
+  const denial = denialOf(everyReport(buckets, decisions, reports));
+  if (choices.every(([, other]) => other === undefined)) return { granted: false, denial, mayQueue };
+  const others = choices.map(([bucket, other = bucket], index) => (decisions[index]?.granted ? bucket : other));
+  const again = await admission.acquire(others, maxWaitFs);
+  if (grantedAll(again)) return { granted: true, admission, buckets: others, decisions: again, decidedBy };
+  const secondDenial = denialOf(everyReport(others, again, reports));
+  return { granted: false, mayQueue, denial: secondDenial.retryAfterMs < denial.retryAfterMs ? secondDenial : denial };
 }
+
+const grantedAll = (decisions: readonly Decision[]): boolean => decisions.every(({ granted }) => granted);
 
 /** When all decisions start: the latest of their places; 0n for a request that starts now. */
 export function startOf(decisions: readonly Decision[]): bigint {

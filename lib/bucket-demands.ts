@@ -22,10 +22,11 @@ export interface Asked {
  * the largest shard of it holds.
  */
 export function bucketDemands(levels: readonly Level[], asked: Asked): readonly SplitBucket[] {
-  const known = new Set(levels.flatMap(({ limits }) => limits.map((limit) => limit.name)));
-  const unknown = Object.keys(asked.consume).filter((name) => !known.has(name));
+  const isKnown = (name: string) => levels.some(({ limits }) => limits.some((limit) => limit.name === name));
+  const unknown = Object.keys(asked.consume).filter((name) => !isKnown(name));
   const [first] = unknown;
   if (first === undefined) return levels.map((level) => splitBucket(level, asked));
+  const known = new Set(levels.flatMap(({ limits }) => limits.map((limit) => limit.name)));
   // Where nothing is drawn, whatever is consumed is counted.
   if (!levels.some(({ bypass }) => bypass)) throw new UnknownLimit({ limit: first, known: [...known], where: 'consume' });
   const counted = unknown.map((name) => Limit.custom({ name, capacity: 1, refillAmount: 1, refillPeriodMs: 1 }));
@@ -34,12 +35,18 @@ export function bucketDemands(levels: readonly Level[], asked: Asked): readonly 
 
 function splitBucket(level: Level, asked: Asked): SplitBucket {
   const { shards = 1 } = level;
+  const { namespace, resource } = asked;
+  if (shards === 1) {
+    const demands = level.limits.map((limit) => demand(level, limit, cost(level, limit, asked), asked));
+    const whole = { key: { namespace, resource, entity: level.entity, shard: 0 }, demands };
+    return { shards, holding: 1, shard: () => whole };
+  }
   const costs = level.limits.map((limit) => cost(level, limit, asked));
   const shard = (index: number): BucketDemand => {
     const demands = level.limits.map((limit, at) =>
       demand(level, shardsOf(limit, shards)[index] ?? limit, costs[at] ?? 0, asked),
     );
-    return { key: { namespace: asked.namespace, resource: asked.resource, entity: level.entity, shard: index }, demands };
+    return { key: { namespace, resource, entity: level.entity, shard: index }, demands };
   };
   const holds = (index: number): boolean =>
     level.bypass ||
@@ -74,8 +81,8 @@ function cost(level: Level, limit: Limit, asked: Asked): number {
 
 function demand(level: Level, limit: Limit, requested: number, asked: Asked): Demand {
   if (level.bypass) return { limit, cost: requested, bypass: true };
-  const slot = limit.kind === 'concurrent' && requested > 0 ? { slot: newSlot() } : {};
-  return { limit, cost: requested, within: within(level, limit, asked), ...slot };
+  const plain = { limit, cost: requested, within: within(level, limit, asked) };
+  return limit.kind === 'concurrent' && requested > 0 ? { ...plain, slot: newSlot() } : plain;
 }
 
 /** How much of a limit may be in use with a request of this priority. */

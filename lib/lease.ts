@@ -24,14 +24,15 @@ export interface LeaseParts {
   readonly id?: string;
   readonly entity: string;
   readonly resource: string;
-  readonly grants: readonly Grant[];
+  /** What was charged; computed when first asked for. */
+  readonly grants: () => readonly Grant[];
   readonly decidedBy: DecidedBy;
   /** @default 0 */
   readonly waitedMs?: number;
   /** @default 0 */
   readonly queuedAheadMs?: number;
   /** @default null */
-  readonly startsAt?: Date | null;
+  readonly startsAt?: () => Date | null;
   /** What was left of every limit right after the grant; computed when first asked for. @default nothing is known */
   readonly limits?: () => readonly LimitReport[];
   readonly post: PostDifferences;
@@ -42,7 +43,6 @@ export interface LeaseParts {
  * Settling is never refused and never throws for want of an answer (finished work is not turned into an error): see `unposted`.
  */
 export class Lease implements AsyncDisposable {
-  readonly id: string;
   readonly entity: string;
   readonly resource: string;
   readonly decidedBy: DecidedBy;
@@ -50,32 +50,38 @@ export class Lease implements AsyncDisposable {
   readonly waitedMs: number;
   /** How long the queue was, in milliseconds, when its place was taken; 0: there was none. */
   readonly queuedAheadMs: number;
-  /** When it starts; null for a lease from elsewhere, or beyond the range of dates. */
-  readonly startsAt: Date | null;
-  readonly #limits: () => readonly LimitReport[];
-  readonly #post: PostDifferences;
+  /** What it was made of: ids, dates and reports that nobody asks for cost nothing. */
+  readonly #parts: LeaseParts;
+  #id: string | undefined;
   #reports: readonly LimitReport[] | undefined;
-  #grants: readonly Grant[];
-  #settled = new Set<string>();
+  #changed: readonly Grant[] | undefined;
+  #settled: Set<string> | undefined;
   #closed = false;
   #unposted = 0;
 
   constructor(parts: LeaseParts) {
-    this.id = parts.id ?? randomUUID();
+    this.#parts = parts;
+    this.#id = parts.id;
     this.entity = parts.entity;
     this.resource = parts.resource;
     this.decidedBy = parts.decidedBy;
     this.waitedMs = parts.waitedMs ?? 0;
     this.queuedAheadMs = parts.queuedAheadMs ?? 0;
-    this.startsAt = parts.startsAt ?? null;
-    this.#grants = parts.grants;
-    this.#limits = parts.limits ?? (() => []);
-    this.#post = parts.post;
+  }
+
+  get id(): string {
+    this.#id ??= randomUUID();
+    return this.#id;
+  }
+
+  /** When it starts; null for a lease from elsewhere, or beyond the range of dates. */
+  get startsAt(): Date | null {
+    return this.#parts.startsAt?.() ?? null;
   }
 
   /** Every limit of every level as it stood right after the grant. */
   get limits(): readonly LimitReport[] {
-    this.#reports ??= this.#limits();
+    this.#reports ??= this.#parts.limits?.() ?? [];
     return this.#reports;
   }
 
@@ -86,7 +92,7 @@ export class Lease implements AsyncDisposable {
 
   /** What each of its limits counts, and with which weights; a limit of several levels once for each that differs. */
   get counts(): readonly Pick<Counted, 'name' | 'counts' | 'weights'>[] {
-    const charges = this.#grants.flatMap((grant) => grant.charges);
+    const charges = this.grants.flatMap((grant) => grant.charges);
     const each = charges.map(({ name, counts, weights }) => ({ name, counts, ...(weights && { weights }) }));
     return [...new Map(each.map((counted) => [JSON.stringify(counted), counted])).values()];
   }
@@ -95,7 +101,7 @@ export class Lease implements AsyncDisposable {
   get overdrawn(): readonly string[] {
     return [
       ...new Set(
-        this.#grants.flatMap(({ charges }) =>
+        this.grants.flatMap(({ charges }) =>
           charges.flatMap(({ name, overdrawn, bypassed }) => (overdrawn && !bypassed ? [name] : [])),
         ),
       ),
@@ -113,7 +119,8 @@ export class Lease implements AsyncDisposable {
 
   /** The grants with their charges as they are now, for a lease that travels. */
   get grants(): readonly Grant[] {
-    return this.#grants;
+    this.#changed ??= this.#parts.grants();
+    return this.#changed;
   }
 
   /**
@@ -178,7 +185,7 @@ export class Lease implements AsyncDisposable {
     if (this.#closed) return;
     this.#closed = true;
     await this.#charge(
-      withoutSlots(({ key }, { name, tokens }) => (this.#settled.has(settledKey(key.resource, name)) ? tokens : 0)),
+      withoutSlots(({ key }, { name, tokens }) => (this.#settled?.has(settledKey(key.resource, name)) ? tokens : 0)),
     );
   }
 
@@ -197,19 +204,20 @@ export class Lease implements AsyncDisposable {
         throw new InvalidArgument({ field: `actual.${name}`, value: tokens, expected: `an integer from 0 to ${most}` });
       }
     }
+    this.#settled ??= new Set();
     for (const [name] of names) this.#settled.add(settledKey(resource, name));
   }
 
   /** A slot is taken by an acquire or not at all. */
   #isSlot(name: string, resource: string): boolean {
-    return this.#grants.some(
+    return this.grants.some(
       ({ key, charges }) => key.resource === resource && charges.some((charge) => charge.kind === 'slot' && charge.name === name),
     );
   }
 
   async #charge(to: ChargedTo): Promise<void> {
-    const before = this.#grants;
-    this.#grants = before.map((grant) => ({
+    const before = this.grants;
+    this.#changed = before.map((grant) => ({
       ...grant,
       charges: grant.charges.map((charge) => ({ ...charge, tokens: to(grant, charge) })),
     }));
@@ -218,7 +226,7 @@ export class Lease implements AsyncDisposable {
         const differences = grant.charges
           .map((charge) => ({ charge, tokens: to(grant, charge) - charge.tokens }))
           .filter(({ tokens }) => tokens !== 0);
-        return differences.length === 0 || this.#post(grant, differences);
+        return differences.length === 0 || this.#parts.post(grant, differences);
       }),
     );
     this.#unposted += posted.filter((done) => !done).length;
@@ -238,7 +246,7 @@ export class Lease implements AsyncDisposable {
 
   #charged(resource: string): ReadonlyMap<string, number> {
     const charged = new Map<string, number>();
-    for (const { key, charges } of this.#grants) {
+    for (const { key, charges } of this.grants) {
       if (key.resource !== resource) continue;
       for (const { name, tokens } of charges) charged.set(name, Math.max(charged.get(name) ?? 0, tokens));
     }

@@ -5,7 +5,7 @@ import type { Choice, SplitBucket } from './admission/shard-choice.js';
 import { emptyTally, type Stats, type Tally } from './admission/tally.js';
 import { type Answer, answerTo, type Granted, queuedFs, remainingReports, startOf } from './answer.js';
 import { bucketDemands } from './bucket-demands.js';
-import { type Clock, correctedByMs, nowFs, nowMs, steadyMs } from './clock.js';
+import { type Clock, correctedByMs, nowFs, steadyMs } from './clock.js';
 import type { CacheStats } from './config/item-cache.js';
 import { carried, type Level, Resolution, type Resolved } from './config/resolution.js';
 import { checkContext } from './context-tokens.js';
@@ -101,13 +101,16 @@ export class RateLimiter {
     const { signal } = request;
     signal?.throwIfAborted();
     const askedMs = steadyMs(this.#clock);
-    const answer = await this.#patient(request, given, askedMs);
+    const first = await this.#answered(request, given);
+    const answer = first.granted ? first : await this.#patient(request, given, askedMs, first);
     if (!answer.granted) return answer;
-    try {
-      await this.#started(answer, signal);
-    } catch (error) {
-      await answer.admission.withdraw(answer.buckets, answer.decisions);
-      throw error;
+    if (signal?.aborted || startOf(answer.decisions) > 0n) {
+      try {
+        await this.#started(answer, signal);
+      } catch (error) {
+        await answer.admission.withdraw(answer.buckets, answer.decisions);
+        throw error;
+      }
     }
     return { granted: true, lease: this.#lease(request, answer, steadyMs(this.#clock) - askedMs) };
   }
@@ -155,7 +158,7 @@ export class RateLimiter {
 
   /** A lease that was granted elsewhere, to be settled or released here. What it says is trusted: verify where it comes from. */
   reopen({ id, entity, resource, grants }: LeaseState): Lease {
-    return new Lease({ id, entity, resource, grants, decidedBy: 'store', post: this.#posted });
+    return new Lease({ id, entity, resource, grants: () => grants, decidedBy: 'store', post: this.#posted });
   }
 
   /** Counts of what this limiter did so far, what it knows of its clock, how often the database was silent, and what its cache did. */
@@ -171,32 +174,30 @@ export class RateLimiter {
   }
 
   /** A request that may not take a place in the queue, because its priority leaves headroom to others, waits here and asks again. */
-  async #patient(request: AcquireRequest, given: readonly Limit[] | undefined, askedMs: number): Promise<Answer> {
-    for (;;) {
-      const answer = await this.#answered(request, given);
-      if (answer.granted || answer.mayQueue) return answer;
+  async #patient(request: AcquireRequest, given: readonly Limit[] | undefined, askedMs: number, first: Answer): Promise<Answer> {
+    let answer = first;
+    while (!answer.granted && !answer.mayQueue) {
       const leftMs = (request.maxWaitMs ?? 0) - (steadyMs(this.#clock) - askedMs);
       if (answer.denial.retryAfterMs > leftMs) return answer;
       await this.#clock.sleep(answer.denial.retryAfterMs, request.signal);
+      answer = await this.#answered(request, given);
     }
-  }
-
-  async #answered(request: AcquireRequest, given: readonly Limit[] | undefined): Promise<Answer> {
-    const answer = await this.#decided(request, given);
-    this.#tally[answer.granted ? 'granted' : 'denied'] += 1;
     return answer;
   }
 
-  async #decided(request: AcquireRequest, given: readonly Limit[] | undefined): Promise<Answer> {
+  async #answered(request: AcquireRequest, given: readonly Limit[] | undefined): Promise<Answer> {
     let choices: readonly Choice[] | undefined;
+    let answer: Answer;
     try {
       choices = (await this.#buckets(request, given)).map((split) => this.#admission.chosen(split));
-      return await answerTo(this.#admission, choices, request.maxWaitMs, 'store');
+      answer = await answerTo(this.#admission, choices, request.maxWaitMs, 'store');
     } catch (error) {
       if (!(error instanceof StoreFailure)) throw error;
       this.#tally.unavailable += 1;
-      return this.#undecided(choices, request.maxWaitMs, error);
+      answer = await this.#undecided(choices, request.maxWaitMs, error);
     }
+    this.#tally[answer.granted ? 'granted' : 'denied'] += 1;
+    return answer;
   }
 
   /** What `onUnavailable` says of a request that the database did not decide. `choices` undefined: its limits could not be read either. */
@@ -237,8 +238,8 @@ export class RateLimiter {
       decidedBy,
       waitedMs,
       queuedAheadMs: ceilMs(queuedFs(decisions)),
-      startsAt: dateOf(Number(startOf(decisions) / FS_PER_MS) || nowMs(this.#clock)),
-      grants: grantsOf(buckets, decisions),
+      startsAt: () => dateOf(Number((startOf(decisions) || (decisions[0]?.nowFs ?? nowFs(this.#clock))) / FS_PER_MS)),
+      grants: () => grantsOf(buckets, decisions),
       limits: () => remainingReports(granted),
       post: decidedBy === 'local' ? this.#postedLocally : this.#posted,
     });
@@ -254,7 +255,16 @@ export class RateLimiter {
   }
 
   /** The buckets of a request, of its own resource first: one for each level of each resource. */
-  async #buckets(request: AcquireRequest, given: readonly Limit[] | undefined): Promise<readonly SplitBucket[]> {
+  #buckets(
+    request: AcquireRequest,
+    given: readonly Limit[] | undefined,
+  ): readonly SplitBucket[] | Promise<readonly SplitBucket[]> {
+    const { entity, resource, consume, also = [], priority = 'normal' } = request;
+    if (given === undefined || also.length > 0) return this.#configuredBuckets(request, given);
+    return bucketDemands([{ entity, limits: given }], { namespace: this.#settings.namespace, resource, consume, priority });
+  }
+
+  async #configuredBuckets(request: AcquireRequest, given: readonly Limit[] | undefined): Promise<readonly SplitBucket[]> {
     const { entity, resource, consume, contextTokens, also = [] } = request;
     const { namespace } = this.#settings;
     const asked = async (part: AlsoConsumed & Pick<AcquireRequest, 'contextTokens'>) => {

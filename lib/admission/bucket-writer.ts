@@ -59,6 +59,7 @@ export class BucketWriter {
   #unreportedDenials = 0;
   #failuresInARow = 0;
   #pausedUntilMs = 0;
+  /** Whether DynamoDB throttled a write of this bucket. */
   #throttled = false;
   #woken = false;
   #timer: NodeJS.Timeout | undefined;
@@ -73,10 +74,7 @@ export class BucketWriter {
     ]);
   }
 
-  /**
-   * Decides one request on all limits of the bucket. All its attempts are judged at one `now`, so that each limit can fail a guess about once.
-   * Throws `Contended` when other writers win every attempt, `QueueFull`, and what the store throws when it gives no answer.
-   */
+  /** Decides one request on all limits of the bucket. Throws `Contended` when other writers win every attempt, `QueueFull`, and what the store throws. */
   acquire(demands: readonly Demand[], { maxWaitFs = 0n, earliestFs = 0n, movable = true }: StartRange = {}): Promise<Decision> {
     const denied = maxWaitFs === 0n ? this.remembered(demands) : undefined;
     if (denied !== undefined) {
@@ -85,17 +83,20 @@ export class BucketWriter {
     }
     return new Promise((resolve, reject) => {
       if (this.#queue.length >= this.#parts.maxQueue) throw new QueueFull(bucketPk(this.#key), this.#parts.maxQueue);
-      const attempt = { nowFs: undefined, startFs: 0n, overdrawn: [], attempts: 0 };
       this.#enqueue({
         kind: 'acquire',
         demands,
         maxWaitFs,
         earliestFs,
         movable,
-        ...attempt,
+        nowFs: undefined,
+        startFs: 0n,
+        overdrawn: [],
+        attempts: 0,
         resolve,
         reject,
-        ...this.#arrival(),
+        untilMs: this.#untilMs(),
+        answersBefore: this.#answers,
       });
     });
   }
@@ -107,7 +108,8 @@ export class BucketWriter {
   post(settlement: Settlement, requests = 0): Promise<void> {
     if (settlement.differences.some(({ tokens }) => tokens < 0)) this.#denials.forget();
     return new Promise((resolve, reject) => {
-      this.#enqueue({ kind: 'post', settlement, requests, attempts: 0, resolve, reject, ...this.#arrival() });
+      const arrival = { untilMs: this.#untilMs(), answersBefore: this.#answers };
+      this.#enqueue({ kind: 'post', settlement, requests, attempts: 0, resolve, reject, ...arrival });
     });
   }
 
@@ -157,7 +159,6 @@ export class BucketWriter {
     return this.#seen !== undefined && !admits(judge(demands, this.#seen, nowFs(this.#parts.clock)));
   }
 
-  /** Whether DynamoDB throttled a write of this bucket. */
   get throttled(): boolean {
     return this.#throttled;
   }
@@ -171,8 +172,8 @@ export class BucketWriter {
     );
   }
 
-  #arrival() {
-    return { untilMs: performance.now() + this.#parts.deadlineMs, answersBefore: this.#answers };
+  #untilMs(): number {
+    return performance.now() + this.#parts.deadlineMs;
   }
 
   #enqueue(operation: Operation): void {

@@ -99,7 +99,7 @@ export function withAcquire(batch: Batch, demands: readonly Demand[], startFs: b
     const next = demand.bypass ? undefined : drawn(part, demand, startFs, nowFs);
     if (next === undefined && part.limit.mode !== 'observe' && !demand.bypass) return undefined;
     if (next === undefined) overdrawn.push(part.limit.name);
-    parts.push({ ...(next ?? part), consumed: isSlots(part) ? 0n : part.consumed + BigInt(demand.cost) });
+    parts.push(next ?? counted(part, demand));
   }
   return { parts, requests: batch.requests + 1, acquires: batch.acquires + 1, overdrawn };
 }
@@ -109,15 +109,21 @@ function drawn(part: Part, demand: Demand, startFs: bigint, nowFs: bigint): Part
   return isSlots(part) ? held(part, demand, startFs, nowFs) : used(part, demand, nowFs);
 }
 
+/** A part that is not charged still counts what is consumed; slots are no usage. */
+const counted = (part: Part, { cost }: Demand): Part =>
+  isSlots(part) ? part : { ...part, consumed: part.consumed + BigInt(cost) };
+
 function charged(part: BucketPart, { cost, within }: Demand, startFs: bigint): BucketPart | undefined {
   const { limit, fullAtFs } = part;
   const step = thenAcquire(part.step, startFs, fillFs(limit, cost), fillFs(limit, within ?? limit.capacity));
-  return step === undefined || refuses(step, fullAtFs) ? undefined : { ...part, step };
+  if (step === undefined || refuses(step, fullAtFs)) return undefined;
+  return { limit, fullAtFs, step, consumed: part.consumed + BigInt(cost) };
 }
 
 function used(part: WindowPart, { cost, within }: Demand, nowFs: bigint): WindowPart | undefined {
   const step = thenUse(part.step, part.limit, nowFs, cost, within);
-  return step === undefined || refusesUse(step, part.use) ? undefined : { ...part, step };
+  if (step === undefined || refusesUse(step, part.use)) return undefined;
+  return { ...part, step, consumed: part.consumed + BigInt(cost) };
 }
 
 /** A lease that takes no slot needs none. */

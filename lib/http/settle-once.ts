@@ -80,7 +80,7 @@ async function changesOf(state: LeaseState, ending: Ending): Promise<readonly Ch
     changes.push({ grant, differences });
     return true;
   };
-  const lease = new Lease({ ...state, decidedBy: 'store', post });
+  const lease = new Lease({ ...state, grants: () => state.grants, decidedBy: 'store', post });
   await (ending.kind === 'release' ? lease.release() : lease.end(ending.actual));
   return changes;
 }
