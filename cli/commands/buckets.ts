@@ -1,0 +1,155 @@
+import { type Command, Option } from 'commander';
+import { PRIORITIES, type Priority } from '../../lib/config/priorities.js';
+import type { Lease } from '../../lib/lease.js';
+import type { Denial } from '../../lib/rate-limit-exceeded.js';
+import type { LimitReport } from '../../lib/report.js';
+import { type Answer, type Cell, done, lines, type Table, table } from '../answer.js';
+import type { Execute } from '../execute.js';
+import { EXIT } from '../exit-codes.js';
+import { parseLimitText } from '../limit-text.js';
+import { numberOf } from '../scope-options.js';
+import { parseTokens } from '../tokens-text.js';
+
+interface AcquireFlags {
+  readonly limit?: readonly string[];
+  readonly maxWaitMs?: string;
+  readonly priority?: Priority;
+  readonly contextTokens?: string;
+  readonly settle?: readonly string[];
+  readonly release?: true;
+}
+
+/** What concerns live buckets: where they stand, trying them out, and an operator's help. */
+export function addBucketCommands(root: Command, execute: Execute): void {
+  root
+    .command('status <entity> <resource>')
+    .description('where every limit stands now, on every level')
+    .action((entity: string, resource: string, _options: unknown, command: Command) =>
+      execute(command, async ({ limiter }) => {
+        const status = await limiter.status({ entity, resource });
+        const rows = status.limits.map((each): Cell[] => [
+          each.entity,
+          each.limit,
+          level(each.available),
+          each.capacity,
+          each.debt,
+          each.queueMs,
+          each.resetMs,
+        ]);
+        return { json: status, shown: [table(['entity', 'limit', 'available', 'capacity', 'debt', 'queueMs', 'resetMs'], rows)] };
+      }),
+    );
+
+  root
+    .command('available <entity> <resource>')
+    .description('whole tokens that may be acquired now: the smallest over the levels')
+    .action((entity: string, resource: string, _options: unknown, command: Command) =>
+      execute(command, async ({ limiter }) => {
+        const available = await limiter.available({ entity, resource });
+        return { json: available, shown: [table(['limit', 'available'], Object.entries(available))] };
+      }),
+    );
+
+  root
+    .command('acquire <entity> <resource> <tokens...>')
+    .description('acquire by hand: what is granted stays charged, unless it is settled or released')
+    .option('--limit <limit...>', 'limits for this request, instead of those stored')
+    .option('--max-wait-ms <number>', 'take a place in the queue and wait')
+    .addOption(new Option('--priority <priority>', 'how urgent it is').choices(PRIORITIES))
+    .option('--context-tokens <number>', 'the tokens of the call, for tiers that allow only so many')
+    .option('--settle <tokens...>', 'then settle to what it really was')
+    .option('--release', 'then give it all back')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ headgate acquire key-1 gpt-4o rpm=1 tpm=500\n  $ headgate acquire key-1 gpt-4o tpm=500 --settle tpm=730' +
+        '\n  $ headgate acquire key-1 gpt-4o rpm=1 --limit rpm=10/minute',
+    )
+    .action((entity: string, resource: string, words: string[], _options: unknown, command: Command) =>
+      execute(command, async ({ limiter }) => {
+        const { limit, maxWaitMs, priority, contextTokens, settle, release } = command.opts<AcquireFlags>();
+        const settled = settle && parseTokens(settle, '--settle');
+        const outcome = await limiter.tryAcquire({
+          entity,
+          resource,
+          consume: parseTokens(words, 'tokens'),
+          limits: limit?.map(parseLimitText),
+          maxWaitMs: maxWaitMs === undefined ? undefined : numberOf(maxWaitMs),
+          priority,
+          contextTokens: contextTokens === undefined ? undefined : numberOf(contextTokens),
+        });
+        if (!outcome.granted) return denied(outcome.denial);
+        const { lease } = outcome;
+        const { limits } = lease;
+        if (settled !== undefined) await lease.settle(settled);
+        if (release) await lease.release();
+        return granted(lease, limits, settled !== undefined, release ?? false);
+      }),
+    );
+
+  root
+    .command('reset <entity> <resource>')
+    .description('make a bucket as new: full, without debt or queue')
+    .action((entity: string, resource: string, _options: unknown, command: Command) =>
+      execute(command, async ({ admin }) => {
+        await admin.reset({ entity, resource });
+        return done(`The bucket of ${entity} on ${resource} is full.`, { entity, resource });
+      }),
+    );
+
+  root
+    .command('top-up <entity> <resource> <tokens...>')
+    .description('give a bucket tokens, up to full')
+    .addHelpText('after', '\nExample:\n  $ headgate top-up key-1 gpt-4o tpm=5000')
+    .action((entity: string, resource: string, words: string[], _options: unknown, command: Command) =>
+      execute(command, async ({ admin }) => {
+        const tokens = parseTokens(words, 'tokens');
+        await admin.topUp({ entity, resource, tokens });
+        return done(`Topped up ${entity} on ${resource}.`, { entity, resource, tokens });
+      }),
+    );
+}
+
+function granted(lease: Lease, limits: readonly LimitReport[], settled: boolean, released: boolean): Answer {
+  const { id, entity, resource, charged, waitedMs, overdrawn, unposted } = lease;
+  const then = released ? ', released' : settled ? `, settled to ${chargedText(charged)}` : '';
+  const lost =
+    unposted === 0 ? [] : [lines({ text: 'What came after could not be written: the database gave no answer.', tone: 'bad' })];
+  return {
+    json: { granted: true, lease: { id, entity, resource, charged, waitedMs, overdrawn, unposted }, limits },
+    shown: [lines({ text: `Granted${then}.`, tone: 'good' }), reportTable(limits), ...lost],
+    exitCode: unposted === 0 ? EXIT.done : EXIT.failed,
+  };
+}
+
+function denied(denial: Denial): Answer {
+  const { retryAfterMs, violations, passed } = denial;
+  return {
+    json: { granted: false, denial },
+    shown: [
+      lines({ text: `Denied, retry after ${retryAfterMs} ms. Nothing was consumed.`, tone: 'bad' }),
+      reportTable([...violations, ...passed]),
+    ],
+    exitCode: EXIT.denied,
+  };
+}
+
+const reportTable = (reports: readonly LimitReport[]): Table =>
+  table(
+    ['entity', 'limit', 'requested', 'available', 'capacity', 'retryAfterMs'],
+    reports.map(({ entity, limit, requested, available, capacity, retryAfterMs }) => [
+      entity,
+      limit,
+      requested,
+      level(available),
+      capacity,
+      retryAfterMs,
+    ]),
+  );
+
+const chargedText = (charged: Readonly<Record<string, number>>): string =>
+  Object.entries(charged)
+    .map(([limit, tokens]) => `${limit}=${tokens}`)
+    .join(' ');
+
+/** Tokens, in the colour of a warning where there are none. */
+const level = (available: number): Cell => (available > 0 ? available : { text: available, tone: 'warning' });

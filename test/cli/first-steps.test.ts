@@ -1,0 +1,70 @@
+import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { stripVTControlCharacters } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { BuiltCli } from './cli-process.js';
+import { countUsage } from './count-usage.js';
+
+const PAGE = new URL('../../docs/first-steps.md', import.meta.url);
+
+interface Step {
+  readonly command: string;
+  readonly output: string;
+}
+
+/** The commands of the page's `console` blocks, each with what it is said to print. */
+function steps(page: string): readonly Step[] {
+  const blocks = [...page.matchAll(/^```console\n([\s\S]*?)^```$/gm)].map(([, text = '']) => text);
+  return blocks
+    .flatMap((block) => block.split(/^\$ /m).slice(1))
+    .map((step) => {
+      const [command = '', ...output] = step.split('\n');
+      return { command, output: output.join('\n').trimEnd() };
+    });
+}
+
+/** The words of a command as a shell reads them, without its substitutions. */
+const words = (command: string): readonly string[] =>
+  (command.match(/'[^']*'|\S+/g) ?? []).map((word) => word.replace(/^'|'$/g, ''));
+
+/** Columns are as wide as their widest value: any run of spaces is as good as another. `…` stands for what differs each time. */
+function pattern(output: string): RegExp {
+  const escaped = output
+    .replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
+    .replace(/ {2,}/g, ' +')
+    .replaceAll('…', '\\S.*?');
+  return new RegExp(`^${escaped}$`);
+}
+
+let cli: BuiltCli;
+let tableName: string;
+
+beforeAll(async () => {
+  cli = await BuiltCli.build();
+  tableName = `first-steps-${randomUUID()}`;
+});
+afterAll(() => cli.remove());
+
+describe('docs/first-steps.md', () => {
+  it('prints what it says, from an empty database to counted usage', { timeout: 120_000 }, async () => {
+    const all = steps(await readFile(PAGE, 'utf8'));
+    const commands = all.map(({ command }) => words(command)[2]);
+    expect(commands).toEqual(expect.arrayContaining(['doctor', 'create-table', 'limits', 'key', 'acquire', 'usage']));
+    let lastCode: number | null = 0;
+    for (const { command, output } of all) {
+      if (command === 'echo $?') {
+        expect(output).toBe(String(lastCode));
+        continue;
+      }
+      const [npx, headgate, ...args] = words(command);
+      expect([npx, headgate]).toEqual(['npx', 'headgate']);
+      if (args[0] === 'usage') await countUsage(tableName);
+      const ended = await cli.run(args, { HEADGATE_TABLE: tableName, FORCE_COLOR: '1' });
+      const printed = stripVTControlCharacters(ended.stdout + ended.stderr)
+        .trimEnd()
+        .replaceAll(tableName, 'headgate');
+      expect(printed, command).toMatch(pattern(output));
+      lastCode = ended.code;
+    }
+  });
+});

@@ -1,0 +1,151 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createTestTable } from '../support/dynamodb.js';
+import { BuiltCli } from './cli-process.js';
+
+let cli: BuiltCli;
+let env: Record<string, string>;
+
+beforeAll(async () => {
+  cli = await BuiltCli.build();
+  env = { HEADGATE_TABLE: await createTestTable(), HEADGATE_NAMESPACE: 'limits' };
+});
+afterAll(() => cli.remove());
+
+const headgate = (...args: readonly string[]) => cli.run(args, env);
+
+describe('headgate limits', () => {
+  it('stores, shows, explains and deletes what a scope is given', async () => {
+    expect(
+      await headgate('limits', 'set', '--tier', 'free', 'rpm=20/minute', 'tpm=1000/minute,burst=50', '--priority', 'low'),
+    ).toEqual({
+      code: 0,
+      stdout: 'Stored for tier free. Limiters apply it within a minute.\n',
+      stderr: '',
+    });
+    expect((await headgate('limits', 'set', '--system', 'rpm=60/minute', '--default-tier', 'free')).code).toBe(0);
+    expect(await headgate('limits', 'get', '--tier', 'free')).toEqual({
+      code: 0,
+      stdout: 'limit\tcounts\nrpm=20/minute\trequests\ntpm=1000/minute,burst=50\ttokens\nfield\tvalue\npriority\tlow\n',
+      stderr: '',
+    });
+    const explained = await headgate('limits', 'explain', 'anybody', 'gpt-4o');
+    expect(explained.stdout).toContain('The limits of its tier apply to anybody: none are stored for');
+    expect(explained.stdout).toContain('tier\trpm=20/minute tpm=1000/minute,burst=50\tpriority="low"\tyes\n');
+    expect(explained.stdout).toContain('system\trpm=60/minute\tdefaultTier="free"\tno\n');
+    expect(await headgate('limits', 'delete', '--tier', 'free')).toEqual({
+      code: 0,
+      stdout: 'Deleted for tier free.\n',
+      stderr: '',
+    });
+    expect(await headgate('limits', 'get', '--tier', 'free')).toEqual({
+      code: 4,
+      stdout: '',
+      stderr: 'headgate: Nothing is stored for tier free\n',
+    });
+  });
+
+  it('answers in JSON that a program reads, errors too', async () => {
+    const set = await headgate(
+      'limits',
+      'set',
+      '--entity',
+      'acme',
+      '--resource',
+      'gpt-4o',
+      'usd=5/calendar-day',
+      '--json',
+      '--no-disabled',
+    );
+    expect(JSON.parse(set.stdout)).toEqual({
+      scope: { entity: 'acme', resource: 'gpt-4o' },
+      limits: [{ kind: 'quota', name: 'usd', capacity: 5, per: 'day', timeZone: 'UTC', counts: 'microUsd' }],
+      options: { disabled: false },
+    });
+    const missing = await headgate('--json', 'limits', 'get', '--resource', 'nothing');
+    expect(missing).toEqual({
+      code: 4,
+      stdout: '',
+      stderr: '{"code":"NotFound","message":"Nothing is stored for resource nothing"}\n',
+    });
+  });
+
+  it('draws columns and colours where it is told to, and plain tabs where its output is read by a program', async () => {
+    await headgate('limits', 'set', '--resource', 'colours', 'rpm=1/minute');
+    const drawn = await cli.run(['limits', 'get', '--resource', 'colours'], { ...env, FORCE_COLOR: '1' });
+    expect(drawn.stdout).toContain('\u001b[1mlimit\u001b[22m');
+    expect(drawn.stdout).not.toContain('\t');
+    expect(drawn.stdout).not.toContain('\u2502');
+    const plain = await headgate('limits', 'get', '--resource', 'colours');
+    expect(plain.stdout).toBe('limit\tcounts\nrpm=1/minute\trequests\n');
+  });
+
+  it.each([
+    {
+      when: 'no scope is named',
+      args: ['limits', 'get'],
+      stderr:
+        'headgate: Expected scope to be --system, --resource, --tier, --entity, or --resource with one of the last two, got undefined\n',
+    },
+    {
+      when: 'the scopes exclude each other',
+      args: ['limits', 'get', '--tier', 'a', '--entity', 'b'],
+      stderr: /^headgate: Expected scope to be \{ system: true \}.*\n$/,
+    },
+    {
+      when: 'there is no such command',
+      args: ['limit', 'get'],
+      stderr: "headgate: unknown command 'limit'\n(Did you mean limits?)\n",
+    },
+    {
+      when: 'there is no such option',
+      args: ['limits', 'get', '--sytem'],
+      stderr: "headgate: unknown option '--sytem'\n(Did you mean --system?)\n",
+    },
+    {
+      when: 'a limit is none',
+      args: ['limits', 'set', '--system', 'rpm'],
+      stderr: /^headgate: Expected limit to be NAME=AMOUNT\/PERIOD.* got "rpm"\n$/,
+    },
+    {
+      when: 'shards are no number',
+      args: ['limits', 'set', '--system', 'rpm=1/day', '--shards', 'x'],
+      stderr: 'headgate: Expected shards to be an integer from 1 to 64, got "x"\n',
+    },
+    {
+      when: 'shares have no form',
+      args: ['limits', 'set', '--system', 'rpm=1/day', '--priorities', 'low'],
+      stderr: 'headgate: Expected --priorities to be PRIORITY=SHARE,…, such as low=0.5,normal=0.9, got "low"\n',
+    },
+    {
+      when: 'the endpoint is no URL',
+      args: ['limits', 'get', '--system', '--endpoint', 'local'],
+      stderr: 'headgate: Expected --endpoint to be a URL, such as http://127.0.0.1:8000, got "local"\n',
+    },
+    {
+      when: 'the table does not exist',
+      args: ['limits', 'get', '--system', '--table', 'other'],
+      stderr: /^headgate: Expected tableName to be a table that exists in us-east-1 .*, got "other"\n$/,
+    },
+  ])('ends with code 2 and one sentence, without a stack, when $when', async ({ args, stderr }) => {
+    const ended = await headgate(...args);
+    expect({ code: ended.code, stdout: ended.stdout }).toEqual({ code: 2, stdout: '' });
+    if (typeof stderr === 'string') expect(ended.stderr).toBe(stderr);
+    else expect(ended.stderr).toMatch(stderr);
+  });
+
+  it('ends with code 1 when nobody answers at the endpoint', async () => {
+    const ended = await headgate('limits', 'get', '--system', '--endpoint', 'http://127.0.0.1:1');
+    expect(ended.code).toBe(1);
+    expect(ended.stderr).toMatch(/^headgate: The table could not be asked: no answer from DynamoDB .*\n$/);
+  });
+
+  it('tells its version, its options with the variables they are read from, and what its exit codes mean', async () => {
+    expect(await headgate('--version')).toMatchObject({ code: 0, stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
+    const help = await headgate('--help');
+    expect(help.code).toBe(0);
+    for (const text of ['HEADGATE_TABLE', 'HEADGATE_NAMESPACE', 'AWS_ENDPOINT_URL_DYNAMODB', '--json', 'Exit codes: 0 done'])
+      expect(help.stdout).toContain(text);
+    expect(help.stdout).not.toContain('_complete');
+    expect((await headgate('limits', 'set', '--help')).stdout).toContain('--table <name>');
+  });
+});
