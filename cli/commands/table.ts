@@ -1,5 +1,8 @@
 import type { Command } from 'commander';
+import { LimiterUnavailable } from '../../lib/errors.js';
 import { createTable } from '../../lib/store/create-table.js';
+import { failure } from '../../lib/store/dynamo-send.js';
+import { StoreFailure } from '../../lib/store/store.js';
 import { done } from '../answer.js';
 import type { Execute } from '../execute.js';
 
@@ -11,7 +14,11 @@ export function addTableCommands(root: Command, execute: Execute): void {
     .addHelpText('after', '\nExample:\n  $ headgate create-table --table headgate --endpoint http://127.0.0.1:8000')
     .action((_options: unknown, command: Command) =>
       execute(command, async ({ client, tableName }) => {
-        await createTable(client, tableName);
+        await createTable(client, tableName).catch(async (error: unknown) => {
+          const cause = await failure(error, client, tableName);
+          if (!(cause instanceof StoreFailure)) throw cause;
+          throw new LimiterUnavailable(`The table could not be made: ${cause.message}`, { cause: error });
+        });
         return done(`The table ${tableName} is ready.`, { table: tableName });
       }),
     );

@@ -137,6 +137,12 @@ describe('headgate limits', () => {
     const ended = await headgate('limits', 'get', '--system', '--endpoint', 'http://127.0.0.1:1');
     expect(ended.code).toBe(1);
     expect(ended.stderr).toMatch(/^headgate: The table could not be asked: no answer from DynamoDB .*\n$/);
+    const unmade = await headgate('create-table', '--endpoint', 'http://127.0.0.1:1', '--json');
+    expect(unmade).toMatchObject({ code: 1, stdout: '' });
+    expect(JSON.parse(unmade.stderr)).toEqual({
+      code: 'LimiterUnavailable',
+      message: expect.stringMatching(/^The table could not be made: no answer from DynamoDB .*ECONNREFUSED/),
+    });
   });
 
   it('tells its version, its options with the variables they are read from, and what its exit codes mean', async () => {
