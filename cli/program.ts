@@ -35,7 +35,7 @@ export function program(terminal: Terminal): Command {
     .configureOutput({
       writeOut: (text) => terminal.out(text),
       writeErr: (text) => terminal.error(text),
-      outputError: (text, write) => write(said(text)),
+      outputError: (text, write) => write(refusal(text, root.opts<{ json?: true }>().json ?? false)),
     })
     .exitOverride()
     .showHelpAfterError(false)
@@ -53,8 +53,11 @@ export function program(terminal: Terminal): Command {
   return root;
 }
 
-/** Commander's `error: unknown command 'x'` in the words of the other errors. */
-const said = (text: string): string => text.replace(/^error: /, 'headgate: ');
+/** Commander's `error: unknown command 'x'`, written as the other errors are. */
+function refusal(text: string, json: boolean): string {
+  const message = text.replace(/^error: /, '').trimEnd();
+  return json ? `${JSON.stringify({ code: 'InvalidArgument', message })}\n` : `headgate: ${message}\n`;
+}
 
 /** Of this package: two folders up when built, one when run from the sources. */
 function version(): string {

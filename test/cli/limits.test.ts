@@ -69,6 +69,18 @@ describe('headgate limits', () => {
     });
   });
 
+  it('refuses in JSON as well what is no command, and what is none of its options', async () => {
+    const refused = (message: string) => ({
+      code: 2,
+      stdout: '',
+      stderr: `${JSON.stringify({ code: 'InvalidArgument', message })}\n`,
+    });
+    expect(await headgate('--json', 'limits', 'sett')).toEqual(refused("unknown command 'sett'\n(Did you mean set?)"));
+    expect(await headgate('limits', 'get', '--sytem', '--json')).toEqual(
+      refused("unknown option '--sytem'\n(Did you mean --system?)"),
+    );
+  });
+
   it('draws columns and colours where it is told to, and plain tabs where its output is read by a program', async () => {
     await headgate('limits', 'set', '--resource', 'colours', 'rpm=1/minute');
     const drawn = await cli.run(['limits', 'get', '--resource', 'colours'], { ...env, FORCE_COLOR: '1' });
