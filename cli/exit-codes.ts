@@ -26,6 +26,7 @@ const BY_CODE: Readonly<Record<string, number>> = {
   ResourceDisabled: EXIT.denied,
   ResourceNotAllowed: EXIT.denied,
   ContextTooLong: EXIT.denied,
+  Interrupted: EXIT.denied,
   NotFound: EXIT.notFound,
   NoLimitsConfigured: EXIT.notFound,
   EntityExists: EXIT.conflict,
@@ -41,4 +42,9 @@ export const exitCodeOf = (error: unknown): number =>
 /** There is nothing of the name that a command was given. */
 export class NotFound extends HeadgateError {
   readonly code = 'NotFound';
+}
+
+/** The user ended it before it was decided. */
+export class Interrupted extends HeadgateError {
+  readonly code = 'Interrupted';
 }

@@ -5,7 +5,7 @@ import type { Denial } from '../../lib/rate-limit-exceeded.js';
 import type { LimitReport } from '../../lib/report.js';
 import { type Answer, type Cell, done, lines, type Table, table } from '../answer.js';
 import type { Execute } from '../execute.js';
-import { EXIT } from '../exit-codes.js';
+import { EXIT, Interrupted } from '../exit-codes.js';
 import { parseLimitText } from '../limit-text.js';
 import { numberOf } from '../scope-options.js';
 import { parseTokens } from '../tokens-text.js';
@@ -76,6 +76,7 @@ export function addBucketCommands(root: Command, execute: Execute): void {
           maxWaitMs: maxWaitMs === undefined ? undefined : numberOf(maxWaitMs),
           priority,
           contextTokens: contextTokens === undefined ? undefined : numberOf(contextTokens),
+          signal: untilInterrupted(),
         });
         if (!outcome.granted) return denied(outcome.denial);
         const { lease } = outcome;
@@ -107,6 +108,13 @@ export function addBucketCommands(root: Command, execute: Execute): void {
         return done(`Topped up ${entity} on ${resource}.`, { entity, resource, tokens });
       }),
     );
+}
+
+/** Aborted by Ctrl-C: a place in the queue is given up, where an ended process would keep it. */
+function untilInterrupted(): AbortSignal {
+  const interruption = new AbortController();
+  process.once('SIGINT', () => interruption.abort(new Interrupted('Interrupted: the place in the queue was given up')));
+  return interruption.signal;
 }
 
 function granted(lease: Lease, limits: readonly LimitReport[], settled: boolean, released: boolean): Answer {

@@ -1,5 +1,6 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createTestTable } from '../support/dynamodb.js';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { Limit, RateLimiter } from '../../lib/index.js';
+import { createTestTable, testClient } from '../support/dynamodb.js';
 import { BuiltCli } from './cli-process.js';
 import { countUsage } from './count-usage.js';
 
@@ -44,6 +45,24 @@ describe('headgate acquire', () => {
       stdout: '',
       stderr: 'headgate: Expected the cost of own to be at most the capacity 8 (entity "key-3", resource "x"), got 9\n',
     });
+  });
+
+  it('gives up its place in the queue at Ctrl-C', async () => {
+    const limiter = new RateLimiter({ client: testClient(), tableName: env.HEADGATE_TABLE });
+    const subject = { entity: 'key-6', resource: 'queue', limits: [Limit.perHour('rph', 1)] };
+    await limiter.acquire({ ...subject, consume: { rph: 1 } });
+    const waiting = cli.start(['acquire', 'key-6', 'queue', 'rph=1', '--max-wait-ms', '86400000', '--limit', 'rph=1/hour'], env);
+    await vi.waitFor(async () => expect(await limiter.available(subject)).toEqual({ rph: -1 }), {
+      timeout: 20_000,
+      interval: 50,
+    });
+    waiting.signal('SIGINT');
+    expect(await waiting.ended).toEqual({
+      code: 3,
+      stdout: '',
+      stderr: 'headgate: Interrupted: the place in the queue was given up\n',
+    });
+    expect(await limiter.available(subject)).toEqual({ rph: 0 });
   });
 
   it.each([
