@@ -4,9 +4,9 @@ import type { AcquireOperation, Operation } from '../lib/admission/operation.js'
 import { evaluated, type LimitWrite, movesPosition } from '../lib/core/branch.js';
 import type { Position } from '../lib/core/bucket.js';
 import type { Demand } from '../lib/core/decision.js';
-import { FS_PER_MS } from '../lib/core/limit.js';
 import { type Guesses, learned, NO_GUESSES, type Outcome } from '../lib/core/prediction.js';
 import { NOTHING_STORED, type Stored } from '../lib/core/standing.js';
+import { FS_PER_MS } from '../lib/core/time.js';
 
 /** What a process learns from an answer: the shipped way, or another one to compare it with. */
 export type Learning = typeof learned;

@@ -1,7 +1,8 @@
-import type { Admission, BucketDemand } from './admission/admission.js';
+import type { Admission } from './admission/admission.js';
+import type { BucketDemand } from './admission/bucket-demand.js';
 import type { Decision } from './admission/operation.js';
 import type { Choice } from './admission/shard-choice.js';
-import { FS_PER_MS } from './core/limit.js';
+import { FS_PER_MS } from './core/time.js';
 import type { DecidedBy } from './lease.js';
 import { type Denial, denialOf } from './rate-limit-exceeded.js';
 import { givenBack, type LimitReport, remaining, reports } from './report.js';

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { BucketDemand } from './admission/admission.js';
+import type { BucketDemand } from './admission/bucket-demand.js';
 import type { SplitBucket } from './admission/shard-choice.js';
 import type { Priority } from './config/priorities.js';
 import type { Level } from './config/resolution.js';

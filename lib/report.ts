@@ -1,6 +1,7 @@
 import { type Demand, judge, type Verdict } from './core/decision.js';
-import { type Counts, FS_PER_MS } from './core/limit.js';
+import type { Counts } from './core/limit.js';
 import { type Stored, spanFs, standingOf } from './core/standing.js';
+import { FS_PER_MS } from './core/time.js';
 
 /** How one limit of one level stood towards one request. Tokens are whole, times whole milliseconds rounded up. */
 export interface LimitReport {

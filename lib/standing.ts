@@ -1,5 +1,6 @@
 /** Where the buckets of an entity on a resource stand, read from the store: one read a bucket, a shard of one included. */
-import type { Admission, BucketDemand } from './admission/admission.js';
+import type { Admission } from './admission/admission.js';
+import type { BucketDemand } from './admission/bucket-demand.js';
 import type { SplitBucket } from './admission/shard-choice.js';
 import { denialOf } from './rate-limit-exceeded.js';
 import { reports } from './report.js';

@@ -1,6 +1,7 @@
 import { level } from './core/bucket.js';
-import { FS_PER_MS, type Limit, rateOf } from './core/limit.js';
+import { type Limit, rateOf } from './core/limit.js';
 import { standingOf } from './core/standing.js';
+import { FS_PER_MS } from './core/time.js';
 import { ceilMs } from './report.js';
 import type { BucketState } from './store/store.js';
 

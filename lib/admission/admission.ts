@@ -5,16 +5,11 @@ import { type Limit, rateOf } from '../core/limit.js';
 import type { Charge, Difference } from '../core/settlement.js';
 import { type BucketKey, bucketPk } from '../store/schema.js';
 import type { BucketState } from '../store/store.js';
+import type { BucketDemand } from './bucket-demand.js';
 import { BucketWriter, type WriterParts } from './bucket-writer.js';
 import type { Decision } from './operation.js';
 import { Prefetch } from './prefetch.js';
 import { type Choice, chosen, type SplitBucket } from './shard-choice.js';
-
-/** What a request asks of one bucket: every limit configured there, with its cost. */
-export interface BucketDemand {
-  readonly key: BucketKey;
-  readonly demands: readonly Demand[];
-}
 
 /** What one bucket granted, with all that is needed to settle it, in this process or another. */
 export interface Grant {

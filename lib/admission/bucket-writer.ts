@@ -11,7 +11,8 @@ import { compose, type Flight } from './composition.js';
 import { Deadline } from './deadline.js';
 import { DenialMemory } from './denial-memory.js';
 import { type AcquireOperation, type Decision, type Operation, withoutRefunds } from './operation.js';
-import { latestStart, type Place, Places, placesOf } from './places.js';
+import { latestStart, placesOf } from './placement.js';
+import { type Place, Places } from './places.js';
 import type { Tally } from './tally.js';
 import { longerLife, timeToLive } from './time-to-live.js';
 

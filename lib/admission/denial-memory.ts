@@ -1,7 +1,7 @@
 import { type Clock, correctedByFs, nowFs } from '../clock.js';
 import { admits, type Demand, judge, longestWaitFs, rescaleWrites } from '../core/decision.js';
-import { FS_PER_MS } from '../core/limit.js';
 import type { Stored } from '../core/standing.js';
+import { FS_PER_MS } from '../core/time.js';
 import type { Decision } from './operation.js';
 
 /** How long a denial answers for requests that it denies as well, without a call. */

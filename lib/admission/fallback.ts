@@ -1,6 +1,7 @@
 import type { Demand } from '../core/decision.js';
 import { type Limit, Limit as limits } from '../core/limit.js';
-import { Admission, type BucketDemand } from './admission.js';
+import { Admission } from './admission.js';
+import type { BucketDemand } from './bucket-demand.js';
 import type { WriterParts } from './bucket-writer.js';
 
 /** In-process buckets at a share of each limit, for the time in which the database gives no answer. */

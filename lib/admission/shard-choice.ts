@@ -1,4 +1,4 @@
-import type { BucketDemand } from './admission.js';
+import type { BucketDemand } from './bucket-demand.js';
 
 /** What a request asks of one level: of its bucket, or, where that was split, of any of its shards. */
 export interface SplitBucket {

@@ -2,6 +2,7 @@ import { InvalidArgument } from '../errors.js';
 import { checkTimeZone } from './calendar.js';
 import type { Quota, Session } from './quota.js';
 import type { Concurrency } from './slots.js';
+import { FS_PER_MS } from './time.js';
 import { parseWeights, type TokenWeights } from './weights.js';
 
 /** What one unit of a limit stands for, so that a gateway knows what to consume and what to settle. */
@@ -92,7 +93,6 @@ const MAX_PERIOD_MS = 3_660 * MS_PER_DAY;
 const MAX_SLOTS = 1_000;
 const MAX_WINDOW_DAYS = 10_000_000;
 const MAX_AMOUNT_PER_MS = 10_000_000_000;
-export const FS_PER_MS = 1_000_000_000_000n;
 const MAX_WINDOW_FS = BigInt(MAX_WINDOW_DAYS) * BigInt(MS_PER_DAY) * FS_PER_MS;
 
 const TOKEN_FIELDS = ['counts', 'mode', 'weights'];

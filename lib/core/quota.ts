@@ -10,7 +10,7 @@
  * its end, and the first use after that writes the next one. Instants and spans are femtoseconds, tokens are whole.
  */
 import { type Calendar, calendarWindow } from './calendar.js';
-import { FS_PER_MS } from './limit.js';
+import { FS_PER_MS } from './time.js';
 
 /** At most `capacity` tokens in each day or month of a time zone. */
 export interface Quota extends Calendar {

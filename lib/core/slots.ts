@@ -7,7 +7,7 @@
  *
  * The state is the slots that were taken, by the lease's key, each with its expiry. Instants are femtoseconds, expiries whole milliseconds.
  */
-import { FS_PER_MS } from './limit.js';
+import { FS_PER_MS } from './time.js';
 
 /** At most `capacity` leases at a time. */
 export interface Concurrency {

@@ -1,8 +1,9 @@
 /** Where a bucket's limits stand, whatever their kind: what is stored of each, and what that means at an instant. */
 import { fullAtUnder, level, type Position, waitFs } from './bucket.js';
-import { FS_PER_MS, type Limit, rateOf } from './limit.js';
+import { type Limit, rateOf } from './limit.js';
 import { type WindowUse, windowLevel, windowSpanFs, windowWaitFs } from './quota.js';
 import { inFlight, type Slots, slotsFreeFs, slotWaitFs } from './slots.js';
+import { FS_PER_MS } from './time.js';
 
 /** What is stored of a bucket's limits. A limit of which nothing is stored is full. */
 export interface Stored {

@@ -2,9 +2,9 @@
 import type { AttributeValue, Update, UpdateItemCommandInput } from '@aws-sdk/client-dynamodb';
 import { type LimitWrite, movesPosition, movesSlots } from '../core/branch.js';
 import type { Position } from '../core/bucket.js';
-import { FS_PER_MS } from '../core/limit.js';
 import type { WindowBranch, WindowUse } from '../core/quota.js';
 import type { SlotBranch, Slots } from '../core/slots.js';
+import { FS_PER_MS } from '../core/time.js';
 import {
   BUCKET_SK,
   type BucketKey,

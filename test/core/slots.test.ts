@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { FS_PER_MS, Limit } from '../../lib/core/limit.js';
+import { Limit } from '../../lib/core/limit.js';
 import {
   evaluatedSlots,
   heldAfter,
@@ -14,6 +14,7 @@ import {
   thenFree,
   thenTake,
 } from '../../lib/core/slots.js';
+import { FS_PER_MS } from '../../lib/core/time.js';
 
 const NOW = 1_800_000_000_000n * FS_PER_MS;
 const ms = (count: number) => NOW + BigInt(count) * FS_PER_MS;

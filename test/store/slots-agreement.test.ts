@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { FS_PER_MS, Limit } from '../../lib/core/limit.js';
+import { Limit } from '../../lib/core/limit.js';
 import { NOTHING_HELD, predictSlots, type Slots, thenFree, thenTake } from '../../lib/core/slots.js';
+import { FS_PER_MS } from '../../lib/core/time.js';
 import type { BucketWrite, WriteResult } from '../../lib/store/store.js';
 import { dynamo, memory, type TestBed } from '../support/stores.js';
 
