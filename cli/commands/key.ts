@@ -34,7 +34,7 @@ export function addKeyCommands(root: Command, execute: Execute): void {
   keys
     .command('revoke <entity> <keyId>')
     .description('make a key worthless; authorizers see it within a minute')
-    .addHelpText('after', '\nExample, also of an id that begins with a dash:\n  $ headgate key revoke key-1 -- -aB3dE6gH9kL')
+    .addHelpText('after', '\nExample:\n  $ headgate key revoke key-1 1f0c9a7b52e4d86310')
     .action((entity: string, keyId: string, _options: unknown, command: Command) =>
       execute(command, async ({ admin }) => {
         await admin.revokeKey({ entity, keyId });

@@ -47,7 +47,8 @@ export async function createKey(store: Store, namespace: string, key: NewKey, no
   }
   const expiresAt = expiry(key.expiresAt, nowMs);
   const created: ApiKey = {
-    keyId: randomBytes(9).toString('base64url'),
+    // Hexadecimal: a command line takes no id for an option.
+    keyId: randomBytes(9).toString('hex'),
     entity: key.entity,
     state: 'active',
     prefix: secret.slice(0, PREFIX_LENGTH),

@@ -76,10 +76,11 @@ describe('headgate key', () => {
   it('shows a secret once, lists keys without it, and revokes them', async () => {
     const created = (await answered('key', 'create', 'acme', '--expires-at', '2999-01-01')) as { secret: string; keyId: string };
     expect(created.secret).toMatch(/^hg_[\w-]{43}$/);
+    expect(created.keyId).toMatch(/^[\da-f]{18}$/);
     const listed = await headgate('key', 'list', 'acme');
     expect(listed.stdout).toContain(`${created.keyId}\t${created.secret.slice(0, 7)}…\tactive\t`);
     expect(listed.stdout).not.toContain(created.secret);
-    expect(await headgate('key', 'revoke', 'acme', '--', created.keyId)).toMatchObject({ code: 0, stderr: '' });
+    expect(await headgate('key', 'revoke', 'acme', created.keyId)).toMatchObject({ code: 0, stderr: '' });
     expect((await headgate('key', 'list', 'acme')).stdout).toContain('\trevoked\t');
     expect((await headgate('key', 'revoke', 'acme', 'none')).code).toBe(2);
     expect((await headgate('key', 'create', 'acme', '--expires-at', '1999-01-01')).stderr).toContain('in the future');

@@ -37,7 +37,7 @@ const here = (line: string): string =>
   line
     .replace('--table headgate', `--table ${table}`)
     .replace('http://127.0.0.1:8000', testEndpoint())
-    .replace('-aB3dE6gH9kL', keyId);
+    .replace('1f0c9a7b52e4d86310', keyId);
 
 it('every example in the help of every command does what it says', { timeout: 120_000 }, async () => {
   const silent = { style: 'plain' as const, out: () => {}, error: () => {}, exit: () => {} };
