@@ -2,7 +2,15 @@ import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { type Clock, nowMs, SystemClock } from './clock.js';
 import { answeringStore } from './config/answering-store.js';
 import { type ApiKey, type CreatedKey, createKey, listKeys, type NewKey, revokeKey } from './config/api-keys.js';
-import { limitsItem, type Scope, scopeKey, storedLimitsOf } from './config/config-records.js';
+import {
+  type AuditQuery,
+  type AuditRecord,
+  type Author,
+  checkAuthor,
+  DEFAULT_RETENTION_DAYS,
+  readAudit,
+} from './config/audit.js';
+import { type Scope, scopeKey, storedLimitsOf } from './config/config-records.js';
 import { type DeleteOptions, deleteEntity } from './config/delete-entity.js';
 import { createEntity, type EntityChange, getEntity, type NewEntity, updateEntity } from './config/entities.js';
 import { entityNames } from './config/entity-directory.js';
@@ -10,11 +18,11 @@ import type { EntityRecord } from './config/entity-record.js';
 import { checkPage, childNames, type Page } from './config/entity-tree.js';
 import { type Explanation, explanationOf } from './config/explanation.js';
 import { type Level, Resolution } from './config/resolution.js';
-import { type ScopeOptions, scopeRules, storedRulesOf } from './config/scope-rules.js';
+import { deleteScopeLimits, setScopeLimits } from './config/scope-limits.js';
+import { type ScopeOptions, storedRulesOf } from './config/scope-rules.js';
 import type { Limit } from './core/limit.js';
 import { InvalidArgument, NoLimitsConfigured } from './errors.js';
 import type { Tokens } from './lease.js';
-import { parseLimits } from './limit-set.js';
 import { type StoreOptions, storeOf } from './limiter-options.js';
 import { checkFields, checkName } from './names.js';
 import { resetBucket, topUpBucket } from './operations.js';
@@ -29,6 +37,10 @@ export interface HeadgateAdminOptions extends StoreOptions {
   readonly namespace?: string | undefined;
   /** Authoritative, never corrected. @default the machine's clock, corrected by the time in DynamoDB's answers */
   readonly clock?: Clock | undefined;
+  /** Who makes the changes, for the history: 1 to 256 bytes of printable UTF-8 without #. @default 'sdk' */
+  readonly actor?: string | undefined;
+  /** How long the history of these changes is kept, 1 to 3,660 days. @default 400 */
+  readonly auditRetentionDays?: number | undefined;
 }
 
 /** Stores what limiters apply: limits, entities, keys. A limiter sees a change within its `cacheTtlMs`. */
@@ -37,13 +49,16 @@ export class HeadgateAdmin {
   readonly #namespace: string;
   readonly #clock: Clock;
   readonly #resolution: Resolution;
+  readonly #by: Pick<Author, 'actor' | 'retentionDays'>;
   readonly #table: { readonly client: DynamoDBClient; readonly tableName: string } | undefined;
 
   constructor(options: HeadgateAdminOptions) {
-    checkFields(options, ['tableName', 'client', 'namespace', 'store', 'clock'], 'options');
+    checkFields(options, ['tableName', 'client', 'namespace', 'store', 'clock', 'actor', 'auditRetentionDays'], 'options');
     const own = new SystemClock();
     const { namespace = 'default', clock = own, tableName } = options;
     checkName(namespace, 'namespace');
+    this.#by = { actor: options.actor ?? 'sdk', retentionDays: options.auditRetentionDays ?? DEFAULT_RETENTION_DAYS };
+    checkAuthor(this.#by);
     const client = options.store === undefined ? (options.client ?? new DynamoDBClient({})) : options.client;
     this.#store = answeringStore(storeOf({ ...options, client }, own).store);
     this.#namespace = namespace;
@@ -57,11 +72,7 @@ export class HeadgateAdmin {
    * rules of a tier stores these alone: the limits of the next scope apply.
    */
   async setLimits(scope: Scope, limits: readonly Limit[], options: ScopeOptions = {}): Promise<void> {
-    const key = scopeKey(this.#namespace, scope);
-    const { rules, rest } = scopeRules(options, scope);
-    const onlyRules = Array.isArray(limits) && limits.length === 0 && Object.keys(rules).length > 0;
-    const item = { ...limitsItem(key, onlyRules ? [] : parseLimits(limits, 'limits'), rest), ...rules };
-    await this.#store.transact([{ kind: 'put', item }]);
+    await setScopeLimits(this.#store, this.#namespace, this.#author(), { scope, limits, options });
   }
 
   /** A scope's own limits; undefined where none are stored for it. */
@@ -87,12 +98,12 @@ export class HeadgateAdmin {
 
   /** Removes a scope's limits: the next scope's apply. Nothing when there are none. */
   async deleteLimits(scope: Scope): Promise<void> {
-    await this.#store.transact([{ kind: 'remove', key: scopeKey(this.#namespace, scope) }]);
+    await deleteScopeLimits(this.#store, this.#namespace, this.#author(), scope);
   }
 
   /** Records an entity: its parent, name and metadata. Limits and usage need no record. Throws `EntityExists`. */
   async createEntity(entity: NewEntity): Promise<EntityRecord> {
-    return createEntity(this.#store, this.#namespace, entity, nowMs(this.#clock));
+    return createEntity(this.#store, this.#namespace, this.#author(), entity);
   }
 
   async getEntity(entity: string): Promise<EntityRecord | undefined> {
@@ -105,7 +116,7 @@ export class HeadgateAdmin {
    * an entity or parent that does not exist, a circle, or more than four levels; `ChangeConflict` when others change the same all the time.
    */
   async updateEntity(change: EntityChange): Promise<EntityRecord> {
-    return updateEntity(this.#store, this.#namespace, change);
+    return updateEntity(this.#store, this.#namespace, this.#author(), change);
   }
 
   /**
@@ -113,7 +124,7 @@ export class HeadgateAdmin {
    * debt. Throws `EntityHasChildren`, unless told to delete everything below it as well: `{ recursive: true }`.
    */
   async deleteEntity(entity: string, options: DeleteOptions = {}): Promise<void> {
-    await deleteEntity(this.#store, this.#namespace, entity, options);
+    await deleteEntity(this.#store, this.#namespace, this.#author(), entity, options);
   }
 
   /** The names of an entity's children, in the order of their UTF-8 bytes; all of them, or a page: `{ after, limit }`. */
@@ -123,7 +134,10 @@ export class HeadgateAdmin {
     return childNames(this.#store, this.#namespace, entity, page);
   }
 
-  /** The names of all entities that were created, in an order that stays the same; a page goes on after the last name of the one before. */
+  /**
+   * The names of all entities that were created or given limits of their own, in an order that stays the same; a page goes on after the last name of
+   * the one before.
+   */
   async entities(page: Page = {}): Promise<readonly string[]> {
     checkPage(page);
     return entityNames(this.#store, this.#namespace, page);
@@ -133,7 +147,7 @@ export class HeadgateAdmin {
   async createKey(key: NewKey): Promise<CreatedKey> {
     checkFields(key, ['entity', 'expiresAt', 'secret'], 'key');
     checkName(key.entity, 'entity');
-    return createKey(this.#store, this.#namespace, key, nowMs(this.#clock));
+    return createKey(this.#store, this.#namespace, this.#author(), key);
   }
 
   /** An entity's keys, revoked ones included, without their secrets. */
@@ -145,9 +159,21 @@ export class HeadgateAdmin {
   /** Makes a key worthless. Throws `InvalidArgument` when the entity has no such key. */
   async revokeKey({ entity, keyId }: { readonly entity: string; readonly keyId: string }): Promise<void> {
     checkName(entity, 'entity');
-    if (!(await revokeKey(this.#store, this.#namespace, entity, keyId))) {
+    if (!(await revokeKey(this.#store, this.#namespace, this.#author(), { entity, keyId }))) {
       throw new InvalidArgument({ field: 'keyId', value: keyId, expected: `the id of a key of ${entity}` });
     }
+  }
+
+  /**
+   * The history of limits, entities and keys, the latest change first: who changed what, when, from what, to what. Of the last 30 days, unless told
+   * otherwise; kept when an entity is deleted, for as long as whoever changed it said. A page goes on `after` the id of the last record before it.
+   */
+  async audit(query: AuditQuery = {}): Promise<readonly AuditRecord[]> {
+    return readAudit(this.#store, this.#namespace, query, nowMs(this.#clock));
+  }
+
+  #author(): Author {
+    return { ...this.#by, nowMs: nowMs(this.#clock) };
   }
 
   /** Makes an entity's bucket on a resource as new: full, without debt or queue. What was used stays counted. */

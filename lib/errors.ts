@@ -287,16 +287,15 @@ export class EntityHasChildren extends HeadgateError {
   }
 }
 
-/** Others changed the same entities at the same time, in every attempt. What had been changed is whole; the same call again goes on. */
+/** Others changed the same at the same time, in every attempt. What had been changed is whole; the same call again goes on. */
 export class ChangeConflict extends HeadgateError {
   readonly code = 'ChangeConflict';
 
   constructor(
-    readonly entity: string,
+    /** What was to be changed: `entity "acme"`. */
+    readonly subject: string,
     readonly attempts: number,
   ) {
-    super(
-      `Expected entity ${shown(entity)} to hold still: others changed it or its relatives in ${attempts} attempts. Try again`,
-    );
+    super(`Expected ${subject} to hold still: others changed it, or what it hangs on, in ${attempts} attempts. Try again`);
   }
 }

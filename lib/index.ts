@@ -4,6 +4,7 @@ export { HeadgateAdmin, type HeadgateAdminOptions } from './admin.js';
 export type { Stats, Tally } from './admission/tally.js';
 export { type Clock, FakeClock, SystemClock } from './clock.js';
 export type { ApiKey, CreatedKey } from './config/api-keys.js';
+export type { AuditQuery, AuditRecord, AuditTarget } from './config/audit.js';
 export type { Scope } from './config/config-records.js';
 export type { DeleteOptions } from './config/delete-entity.js';
 export type { EntityChange, NewEntity } from './config/entities.js';

@@ -2,6 +2,8 @@ import { createHash, randomBytes } from 'node:crypto';
 import { InvalidArgument } from '../errors.js';
 import { CREDENTIAL_SK, credentialPk, entityPk, KEY_LINK_PREFIX, keyLinkSk } from '../store/schema.js';
 import type { Item, ItemKey, Store } from '../store/store.js';
+import { attempted } from './attempted.js';
+import { type Author, audited } from './audit.js';
 
 /** An API key as it is listed: never its secret. */
 export interface ApiKey {
@@ -36,7 +38,7 @@ export function credentialKey(namespace: string, secret: string): ItemKey {
 }
 
 /** Stores a new key and its link from the entity, together. Throws `InvalidArgument` when the secret is in use. */
-export async function createKey(store: Store, namespace: string, key: NewKey, nowMs: number): Promise<CreatedKey> {
+export async function createKey(store: Store, namespace: string, author: Author, key: NewKey): Promise<CreatedKey> {
   const secret = key.secret ?? `hg_${randomBytes(SECRET_BYTES).toString('base64url')}`;
   if (typeof secret !== 'string' || !/^[\x21-\x7e]{12,256}$/.test(secret)) {
     throw new InvalidArgument({
@@ -45,21 +47,24 @@ export async function createKey(store: Store, namespace: string, key: NewKey, no
       expected: '12 to 256 characters of printable ASCII without spaces',
     });
   }
-  const expiresAt = expiry(key.expiresAt, nowMs);
+  const expiresAt = expiry(key.expiresAt, author.nowMs);
   const created: ApiKey = {
     // Hexadecimal: a command line takes no id for an option.
     keyId: randomBytes(9).toString('hex'),
     entity: key.entity,
     state: 'active',
     prefix: secret.slice(0, PREFIX_LENGTH),
-    createdAt: new Date(nowMs).toISOString(),
+    createdAt: new Date(author.nowMs).toISOString(),
     ...(expiresAt !== undefined && { expiresAt }),
   };
   const credential = credentialKey(namespace, secret);
-  const link: Item = { pk: entityPk(namespace, key.entity), sk: keyLinkSk(created.keyId), credential: credential.pk, ...created };
+  const { keyId, entity } = created;
+  const { change, record } = audited(namespace, author, { action: 'key.create', target: { entity, keyId }, to: created });
+  const link: Item = { pk: entityPk(namespace, entity), sk: keyLinkSk(keyId), credential: credential.pk, change, ...created };
   const result = await store.transact([
     { kind: 'put', item: { ...credential, ...created }, ifAbsent: true },
     { kind: 'put', item: link, ifAbsent: true },
+    record,
   ]);
   if (!result.applied)
     throw new InvalidArgument({ field: 'secret', value: 'a secret not shown here', expected: 'one that no other key has' });
@@ -70,17 +75,28 @@ export async function listKeys(store: Store, namespace: string, entity: string):
   return (await store.queryItems(entityPk(namespace, entity), KEY_LINK_PREFIX)).map(apiKeyOf);
 }
 
-/** Makes a key worthless from now on (within the authorizers' cache time). False: the entity has no such key. */
-export async function revokeKey(store: Store, namespace: string, entity: string, keyId: string): Promise<boolean> {
-  const [link] = await store.getItems([{ pk: entityPk(namespace, entity), sk: keyLinkSk(keyId) }]);
-  if (link === undefined) return false;
-  const { pk, sk, credential, ...key } = link;
-  const revoked = { ...key, state: 'revoked' };
-  await store.transact([
-    { kind: 'put', item: { ...credentialOf(link), ...revoked } },
-    { kind: 'put', item: { pk, sk, credential, ...revoked } },
-  ]);
-  return true;
+/** Makes a key worthless from now on (within the authorizers' cache time). False: the entity has no such key. Throws `ChangeConflict`. */
+export async function revokeKey(
+  store: Store,
+  namespace: string,
+  author: Author,
+  target: { readonly entity: string; readonly keyId: string },
+): Promise<boolean> {
+  const { entity, keyId } = target;
+  return attempted(`key ${keyId}`, async () => {
+    const [link] = await store.getItems([{ pk: entityPk(namespace, entity), sk: keyLinkSk(keyId) }], { consistent: true });
+    if (link === undefined) return false;
+    const from = apiKeyOf(link);
+    if (from.state === 'revoked') return true;
+    const to: ApiKey = { ...from, state: 'revoked' };
+    const { change, record } = audited(namespace, author, { action: 'key.revoke', target: { entity, keyId }, from, to });
+    const { applied } = await store.transact([
+      { kind: 'put', item: { ...credentialOf(link), ...to } },
+      { kind: 'put', item: { ...link, ...to, change }, ifEqual: { change: link.change as string | undefined } },
+      record,
+    ]);
+    return applied || undefined;
+  });
 }
 
 /** Where the record is that an entity's link to its key names. */

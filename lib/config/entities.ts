@@ -2,6 +2,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { EntityExists, InvalidArgument } from '../errors.js';
 import { checkFields, checkName } from '../names.js';
 import type { Operation, Store } from '../store/store.js';
+import { attempted } from './attempted.js';
+import { type Author, audited } from './audit.js';
 import { directoryItem } from './entity-directory.js';
 import {
   type Ancestor,
@@ -13,7 +15,6 @@ import {
   type StoredEntity,
 } from './entity-record.js';
 import {
-  attempted,
   bringDown,
   checkDepth,
   followUpdates,
@@ -50,28 +51,32 @@ export interface EntityChange {
   readonly metadata?: Readonly<Record<string, unknown>> | null | undefined;
 }
 
+/** A cold request reads it, and a change of it is recorded with what it was before. */
+const MOST_METADATA_BYTES = 32_768;
 const FIELDS = ['entity', 'parent', 'cascade', 'tier', 'name', 'metadata'];
 
 /**
  * Stores a new entity, the link from its parent and its line in the directory, together. Throws `EntityExists`, and `InvalidArgument` for a
  * parent that does not exist or has two ancestors of its own already.
  */
-export async function createEntity(store: Store, namespace: string, entity: NewEntity, nowMs: number): Promise<EntityRecord> {
+export async function createEntity(store: Store, namespace: string, author: Author, entity: NewEntity): Promise<EntityRecord> {
   checkEntity(entity);
   const { entity: id, parent } = entity;
   if (parent === id) throw new InvalidArgument({ field: 'parent', value: parent, expected: 'another entity than itself' });
-  return attempted(id, async () => {
+  return attempted(`entity ${JSON.stringify(id)}`, async () => {
     const above = parent === undefined ? undefined : await readEntity(store, namespace, parent);
     if (parent !== undefined && (above === undefined || above.deleting)) throw noSuchParent(parent);
     const ancestry = above === undefined ? [] : ancestryBelow(above);
     checkDepth(parent, ancestry, 0);
     const record = recordOf(
-      { entity: id, cascade: false, ancestors: [], createdAt: new Date(nowMs).toISOString() },
+      { entity: id, cascade: false, ancestors: [], createdAt: new Date(author.nowMs).toISOString() },
       entity,
       ancestry,
     );
+    const { change, record: audit } = audited(namespace, author, { action: 'entity.create', target: { entity: id }, to: record });
     const result = await store.transact([
-      { kind: 'put', item: entityItem(namespace, record, ancestry), ifAbsent: true },
+      { kind: 'put', item: entityItem(namespace, record, ancestry, change), ifAbsent: true },
+      audit,
       { kind: 'put', item: directoryItem(namespace, id) },
       ...(above === undefined ? [] : linkOperations(namespace, id, above)),
     ]);
@@ -91,28 +96,35 @@ export async function getEntity(store: Store, namespace: string, entity: string)
  * follows in further ones, from the top down. Interrupted in between, the same call again brings it to its end.
  * Throws `InvalidArgument` for an entity or parent that does not exist, a parent below the entity itself, or more than four levels; `ChangeConflict`.
  */
-export async function updateEntity(store: Store, namespace: string, change: EntityChange): Promise<EntityRecord> {
+export async function updateEntity(store: Store, namespace: string, author: Author, change: EntityChange): Promise<EntityRecord> {
   checkEntity(change);
-  const { entity: id } = change;
-  return attempted(id, async () => {
-    const seen = await readEntity(store, namespace, id);
+  const { entity } = change;
+  return attempted(`entity ${JSON.stringify(entity)}`, async () => {
+    const seen = await readEntity(store, namespace, entity);
     if (seen === undefined || seen.deleting) {
-      throw new InvalidArgument({ field: 'entity', value: id, expected: 'an entity that exists (createEntity makes one)' });
+      throw new InvalidArgument({ field: 'entity', value: entity, expected: 'an entity that exists (createEntity makes one)' });
     }
     const before = seen.record.parent;
     const parent = change.parent === undefined ? before : (change.parent ?? undefined);
-    const above = parent === undefined ? [] : await lineage(store, namespace, id, parent);
+    const above = parent === undefined ? [] : await lineage(store, namespace, entity, parent);
     const ancestry = above.map(({ record }): Ancestor => ancestryBelow({ record, ancestry: [] })[0] as Ancestor);
     const record = recordOf(seen.record, change, ancestry);
     const levels = passesDown(change) ? await subtree(store, namespace, seen) : [];
     checkDepth(parent, ancestry, levels.length);
-    const head: Operation[] = [entityUpdate(namespace, seen, record, ancestry)];
-    if (parent !== before) head.push(...moveOperations(namespace, seen, above));
     const followers = followUpdates(namespace, { record, ancestry }, levels);
+    if (followers.length === 0 && isDeepStrictEqual(record, seen.record)) return record;
+    const { change: id, record: audit } = audited(namespace, author, {
+      action: 'entity.update',
+      target: { entity },
+      from: seen.record,
+      to: record,
+    });
+    const head: Operation[] = [entityUpdate(namespace, seen, record, ancestry, id), audit];
+    if (parent !== before) head.push(...moveOperations(namespace, seen, above));
     const room = MOST_OPERATIONS - head.length;
     const result = await store.transact([...head, ...followers.slice(0, room)]);
     if (!result.applied) return undefined;
-    if (followers.length > room) await bringDown(store, namespace, id);
+    if (followers.length > room) await bringDown(store, namespace, entity);
     return record;
   });
 }
@@ -175,6 +187,8 @@ function checkJson(value: unknown, field: string): void {
   } catch {
     copy = undefined;
   }
+  if (copy !== undefined && Buffer.byteLength(JSON.stringify(value)) > MOST_METADATA_BYTES)
+    throw new InvalidArgument({ field, value: 'more than that', expected: `at most ${MOST_METADATA_BYTES} bytes of JSON` });
   if (!isDeepStrictEqual(copy, value)) {
     throw new InvalidArgument({
       field,

@@ -36,6 +36,8 @@ export interface StoredEntity {
   readonly children: number;
   /** It is being deleted: nothing may be hung on it any more. */
   readonly deleting: boolean;
+  /** The id of its last change in the history; what follows from a change above it is none. */
+  readonly change: string | undefined;
 }
 
 /** The ancestry of an entity's children. */
@@ -52,8 +54,8 @@ export function drawnOn({ record, ancestry }: StoredEntity): readonly Ancestor[]
 }
 
 /** A new entity's item. */
-export function entityItem(namespace: string, record: EntityRecord, ancestry: readonly Ancestor[]): Item {
-  return { ...metaKey(namespace, record.entity), ...attributesOf(record, ancestry), version: 1, children: 0 };
+export function entityItem(namespace: string, record: EntityRecord, ancestry: readonly Ancestor[], change: string): Item {
+  return { ...metaKey(namespace, record.entity), ...attributesOf(record, ancestry), version: 1, children: 0, change };
 }
 
 /**
@@ -65,11 +67,12 @@ export function entityUpdate(
   seen: StoredEntity,
   record: EntityRecord,
   ancestry: readonly Ancestor[],
+  change = seen.change,
 ): ItemUpdate {
   return {
     kind: 'update',
     key: metaKey(namespace, record.entity),
-    set: attributesOf(record, ancestry),
+    set: { ...attributesOf(record, ancestry), change },
     add: { version: 1 },
     ifEqual: {
       version: seen.version,
@@ -86,7 +89,7 @@ function attributesOf({ metadata, ...record }: EntityRecord, ancestry: readonly 
 
 export function storedEntityOf(item: Item | undefined): StoredEntity | undefined {
   if (item === undefined) return undefined;
-  const { pk: _pk, sk: _sk, version, children, deleting, ancestors, metadata, ...record } = item;
+  const { pk: _pk, sk: _sk, version, children, deleting, change, ancestors, metadata, ...record } = item;
   const ancestry = (ancestors ?? []) as readonly Ancestor[];
   return {
     record: {
@@ -98,6 +101,7 @@ export function storedEntityOf(item: Item | undefined): StoredEntity | undefined
     version: Number(version),
     children: Number(children),
     deleting: deleting !== undefined,
+    change: change as string | undefined,
   };
 }
 

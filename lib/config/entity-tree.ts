@@ -5,6 +5,7 @@ import { checkFields, checkName } from '../names.js';
 import { CHILD_PREFIX, childSk, entityPk } from '../store/schema.js';
 import type { ItemUpdate, Operation, Store } from '../store/store.js';
 import { pause } from './answering-store.js';
+import { ATTEMPTS } from './attempted.js';
 import { metaKey } from './config-records.js';
 import { type Ancestor, ancestryBelow, entityUpdate, readEntities, readEntity, type StoredEntity } from './entity-record.js';
 
@@ -12,7 +13,6 @@ import { type Ancestor, ancestryBelow, entityUpdate, readEntities, readEntity, t
 const MOST_ANCESTORS = 3;
 /** Operations of one transaction. */
 export const MOST_OPERATIONS = 100;
-const ATTEMPTS = 8;
 const LONGEST_PAGE = 100_000;
 
 /** Which children: those whose name comes after `after`, in the order of its UTF-8 bytes, and no more than `limit`. @default all */
@@ -158,7 +158,7 @@ export async function bringDown(store: Store, namespace: string, entity: string)
     }
     await pause(attempt);
   }
-  throw new ChangeConflict(entity, ATTEMPTS);
+  throw new ChangeConflict(`entity ${JSON.stringify(entity)}`, ATTEMPTS);
 }
 
 async function allApplied(store: Store, updates: readonly ItemUpdate[], unchanged: Operation): Promise<boolean> {
@@ -167,17 +167,4 @@ async function allApplied(store: Store, updates: readonly ItemUpdate[], unchange
     if (!result.applied) return false;
   }
   return true;
-}
-
-/**
- * Changes records by what `attempt` reads and writes, anew as long as others change the same in between. Undefined from `attempt`: it came too late.
- * Throws `ChangeConflict` after eight attempts.
- */
-export async function attempted<T>(entity: string, attempt: () => Promise<T | undefined>): Promise<T> {
-  for (let count = 1; count <= ATTEMPTS; count += 1) {
-    const done = await attempt();
-    if (done !== undefined) return done;
-    await pause(count);
-  }
-  throw new ChangeConflict(entity, ATTEMPTS);
 }

@@ -9,18 +9,17 @@ export const marshalledKey = ({ pk, sk }: ItemKey): Record<string, AttributeValu
 
 export function transactItem(TableName: string, operation: Operation): TransactWriteItem {
   switch (operation.kind) {
-    case 'put':
+    case 'put': {
+      const { item, ifAbsent, ifEqual } = operation;
       return {
         Put: {
           TableName,
-          Item: marshall(operation.item, { removeUndefinedValues: true }),
-          ...(operation.ifAbsent && {
-            ConditionExpression: 'attribute_not_exists(#pk)',
-            ExpressionAttributeNames: { '#pk': PK },
-            ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
-          }),
+          Item: marshall(item, { removeUndefinedValues: true }),
+          ...(ifAbsent && condition(ABSENT)),
+          ...(ifEqual !== undefined && condition(presentWith(ifEqual))),
         },
       };
+    }
     case 'update':
       return { Update: { TableName, ...itemUpdate(operation) } };
     case 'remove': {
@@ -44,13 +43,21 @@ interface Expression {
   readonly conditions: readonly string[];
 }
 
-/** The item is there, and each of these attributes has exactly its value. */
+const ABSENT: Expression = { names: { '#pk': PK }, values: {}, conditions: ['attribute_not_exists(#pk)'] };
+
+/** The item is there, and each of these attributes has exactly its value, or is not there. */
 function presentWith(equal: Equal = {}): Expression {
   const entries = Object.entries(equal);
+  const given = entries.flatMap(([, value], index) => (value === undefined ? [] : [[`:c${index}`, value] as const]));
   return {
     names: Object.fromEntries([['#pk', PK], ...entries.map(([attribute], index) => [`#c${index}`, attribute])]),
-    values: Object.fromEntries(entries.map(([, value], index) => [`:c${index}`, value])),
-    conditions: ['attribute_exists(#pk)', ...entries.map((_, index) => `#c${index} = :c${index}`)],
+    values: Object.fromEntries(given),
+    conditions: [
+      'attribute_exists(#pk)',
+      ...entries.map(([, value], index) =>
+        value === undefined ? `attribute_not_exists(#c${index})` : `#c${index} = :c${index}`,
+      ),
+    ],
   };
 }
 

@@ -113,7 +113,8 @@ export class DynamoStore implements Store {
     return keys.map((key) => found.get(itemId(key)));
   }
 
-  async queryItems(pk: string, skPrefix: string, { signal, after, most }: QueryOptions = {}): Promise<readonly Item[]> {
+  async queryItems(pk: string, skPrefix: string, options: QueryOptions = {}): Promise<readonly Item[]> {
+    const { signal, after, most, backwards = false } = options;
     const items: Item[] = [];
     let start: QueryCommandOutput['LastEvaluatedKey'] = after === undefined ? undefined : marshalledKey({ pk, sk: after });
     do {
@@ -125,6 +126,7 @@ export class DynamoStore implements Store {
         ExpressionAttributeValues: marshall({ ':pk': pk, ...(skPrefix !== '' && { ':prefix': skPrefix }) }),
         ExclusiveStartKey: start,
         ConsistentRead: true,
+        ScanIndexForward: !backwards,
         ...(most !== undefined && { Limit: most - items.length }),
       });
       command.middlewareStack.add(this.#timed, CLOSEST_TO_THE_ANSWER);

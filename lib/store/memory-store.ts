@@ -40,10 +40,12 @@ export class MemoryStore implements Store {
     return keys.map((key) => copied(this.#items.get(itemId(key))));
   }
 
-  async queryItems(pk: string, skPrefix: string, { after: start, most }: QueryOptions = {}): Promise<readonly Item[]> {
+  async queryItems(pk: string, skPrefix: string, options: QueryOptions = {}): Promise<readonly Item[]> {
+    const { after: start, most, backwards = false } = options;
+    const order = (a: string, b: string) => (backwards ? byBytes(b, a) : byBytes(a, b));
     return [...this.#items.values()]
-      .filter((item) => item.pk === pk && item.sk.startsWith(skPrefix) && (start === undefined || byBytes(item.sk, start) > 0))
-      .sort((a, b) => byBytes(a.sk, b.sk))
+      .filter((item) => item.pk === pk && item.sk.startsWith(skPrefix) && (start === undefined || order(item.sk, start) > 0))
+      .sort((a, b) => order(a.sk, b.sk))
       .slice(0, most)
       .map((item) => structuredClone(item));
   }
@@ -62,8 +64,10 @@ export class MemoryStore implements Store {
   #refusal(operation: Operation): { met: Item | undefined; state: BucketState | undefined } | undefined {
     switch (operation.kind) {
       case 'put': {
-        const met = this.#items.get(itemId(operation.item));
-        return operation.ifAbsent && met !== undefined ? { met: copied(met), state: undefined } : undefined;
+        const { item, ifAbsent, ifEqual } = operation;
+        const met = this.#items.get(itemId(item));
+        if (ifEqual !== undefined) return this.#unlike(item, ifEqual);
+        return ifAbsent && met !== undefined ? { met: copied(met), state: undefined } : undefined;
       }
       case 'remove':
         if (!operation.ifPresent && operation.ifEqual === undefined) return undefined;
@@ -87,7 +91,7 @@ export class MemoryStore implements Store {
   #perform(operation: Operation): void {
     switch (operation.kind) {
       case 'put':
-        this.#items.set(itemId(operation.item), structuredClone(operation.item));
+        this.#items.set(itemId(operation.item), defined(structuredClone(operation.item)));
         return;
       case 'update':
         this.#items.set(
@@ -113,7 +117,12 @@ export class MemoryStore implements Store {
 function updated(item: Item, { set = {}, add = {} }: ItemUpdate): Item {
   const changed: Record<string, unknown> = { ...item, ...structuredClone(set) };
   for (const [attribute, amount] of Object.entries(add)) changed[attribute] = Number(changed[attribute] ?? 0) + amount;
-  return Object.fromEntries(Object.entries(changed).filter(([, value]) => value !== undefined)) as unknown as Item;
+  return defined(changed as Item);
+}
+
+/** An item has no attribute without a value. */
+function defined(item: Item): Item {
+  return Object.fromEntries(Object.entries(item).filter(([, value]) => value !== undefined)) as unknown as Item;
 }
 
 const byBytes = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));

@@ -63,6 +63,8 @@ export const credentialPk = (namespace: string, sha256Hex: string): string => `$
 /** The directory of entities stands in partitions 0 to 15, so that many can be made at once. */
 export const DIRECTORY_PARTITIONS = 16;
 export const directoryPk = (namespace: string, partition: number): string => `${namespace}#dir#${partition}`;
+/** `month`: YYYY-MM, in UTC. */
+export const auditPk = (namespace: string, month: string): string => `${namespace}#audit#${month}`;
 export const leasePk = (namespace: string, leaseId: string): string => `${namespace}#lease#${leaseId}`;
 
 export const SYSTEM_SK = 'system';
@@ -71,6 +73,8 @@ export const tierSk = (tier: string): string => `tier#${tier}`;
 export const tierResourceSk = (tier: string, resource: string): string => `tier#${tier}#${resource}`;
 export const ENTITY_LIMITS_SK = 'limits';
 export const entityResourceSk = (resource: string): string => `limits#${resource}`;
+/** The resource that such a sort key names; undefined for the limits on all. */
+export const limitsResourceOf = (sk: string): string | undefined => sk.split('#')[1];
 export const CHILD_PREFIX = 'child#';
 export const childSk = (entity: string): string => `${CHILD_PREFIX}${entity}`;
 export const KEY_LINK_PREFIX = 'key#';

@@ -44,12 +44,12 @@ export interface Item {
 
 export type ItemKey = Pick<Item, 'pk' | 'sk'>;
 
-/** Attributes that a present item must have, each with exactly this value. */
-export type Equal = Readonly<Record<string, string | number>>;
+/** Attributes that a present item must have, each with exactly this value; undefined: that it must not have. */
+export type Equal = Readonly<Record<string, string | number | undefined>>;
 
 /** One part of a transaction. `ifEqual` also asks that the item is present. */
 export type Operation =
-  | { readonly kind: 'put'; readonly item: Item; readonly ifAbsent?: boolean }
+  | { readonly kind: 'put'; readonly item: Item; readonly ifAbsent?: boolean; readonly ifEqual?: Equal }
   | ItemUpdate
   | { readonly kind: 'remove'; readonly key: ItemKey; readonly ifPresent?: boolean; readonly ifEqual?: Equal }
   | { readonly kind: 'requirePresent'; readonly key: ItemKey; readonly ifEqual?: Equal }
@@ -91,8 +91,10 @@ export interface CallOptions {
 
 /** Which of the items found. */
 export interface QueryOptions extends CallOptions {
-  /** Only those whose sort key comes after this one, which need not be there. */
+  /** Only those whose sort key comes after this one, in the order asked for; it need not be there. */
   readonly after?: string | undefined;
+  /** The last first. @default false */
+  readonly backwards?: boolean | undefined;
   /** No more than this, from 1. @default all */
   readonly most?: number | undefined;
 }
@@ -107,7 +109,7 @@ export interface Store {
     keys: readonly ItemKey[],
     options?: CallOptions & { /** As they are now, at twice the price. @default false */ readonly consistent?: boolean },
   ): Promise<readonly (Item | undefined)[]>;
-  /** The items of a partition whose sort key starts with the prefix, as they are now, in the order of the sort key's UTF-8 bytes. */
+  /** The items of a partition whose sort key starts with the prefix, as they are now, in the order of the sort key's UTF-8 bytes, or backwards. */
   queryItems(pk: string, skPrefix: string, options?: QueryOptions): Promise<readonly Item[]>;
   /** All operations, or none. At most 100. */
   transact(operations: readonly Operation[], options?: CallOptions): Promise<TransactionResult>;

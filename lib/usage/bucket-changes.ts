@@ -1,4 +1,6 @@
 /** What a batch of stream records says about the counters of each bucket. */
+
+import { LAST_INSTANT_MS } from '../instant.js';
 import {
   BUCKET_SK,
   type BucketKey,
@@ -10,7 +12,6 @@ import {
   REQUESTS,
   SK,
 } from '../store/schema.js';
-import { LAST_INSTANT_MS } from './usage-period.js';
 
 /** An item as a stream shows it. Only the string and number forms are read. */
 export type StreamImage = Readonly<Record<string, { readonly S?: string | undefined; readonly N?: string | undefined }>>;

@@ -4,9 +4,6 @@ import { USAGE_PERIODS, type UsagePeriod } from '../store/schema.js';
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 
-/** The last instant whose year has four digits: beyond it ISO 8601 text no longer sorts by time. */
-export const LAST_INSTANT_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
-
 /** How long a row is kept after its period has ended, in days. Months stay for good. */
 const KEPT_DAYS: Readonly<Record<UsagePeriod, number | undefined>> = { hour: 35, day: 400, month: undefined };
 

@@ -88,7 +88,7 @@ describe('the problem of an error', () => {
     { error: new LeaseClosed('a-lease'), status: 409, code: 'LeaseClosed', title: 'Conflict' },
     { error: new EntityExists('acme'), status: 409, code: 'EntityExists', title: 'Conflict' },
     { error: new EntityHasChildren('acme', 3), status: 409, code: 'EntityHasChildren', title: 'Conflict' },
-    { error: new ChangeConflict('acme', 8), status: 409, code: 'ChangeConflict', title: 'Conflict' },
+    { error: new ChangeConflict('entity "acme"', 8), status: 409, code: 'ChangeConflict', title: 'Conflict' },
     { error: invalid('HEADGATE_TABLE'), status: 500, code: 'InvalidArgument', title: 'Set up wrongly' },
     { error: invalid('HEADGATE_LEASE_KEY'), status: 500, code: 'InvalidArgument', title: 'Set up wrongly' },
     { error: invalid('HEADGATE_UPSTREAMS'), status: 500, code: 'InvalidArgument', title: 'Set up wrongly' },

@@ -40,12 +40,14 @@ describe.each(eachStore)('conditions on attributes of the $name store', ({ fresh
     { when: 'one of two differs', ifEqual: { version: 3, name: 'Eve' } },
     { when: 'an attribute is absent', ifEqual: { state: 'gone' } },
     { when: 'a number is a text', ifEqual: { version: '3' } },
+    { when: 'an attribute is there that must not be', ifEqual: { version: 3, old: undefined } },
   ])('refuse when $when, and show what they met', async ({ ifEqual }) => {
     const before = await stored();
     const refused = { applied: false, failed: [{ index: 0, met: before, state: undefined }] };
 
     expect(await store.transact([{ kind: 'update', key, set: { name: 'Bob' }, ifEqual }])).toEqual(refused);
     expect(await store.transact([{ kind: 'remove', key, ifEqual }])).toEqual(refused);
+    expect(await store.transact([{ kind: 'put', item: { ...key, name: 'Bob' }, ifEqual }])).toEqual(refused);
     expect(await store.transact([{ kind: 'requirePresent', key, ifEqual }, put({ pk, sk: 'more' })])).toEqual(refused);
 
     expect(await store.queryItems(pk, '')).toEqual([before]);
@@ -56,8 +58,17 @@ describe.each(eachStore)('conditions on attributes of the $name store', ({ fresh
 
     expect(await store.transact([{ kind: 'update', key: none, add: { version: 1 } }])).toMatchObject({ applied: false });
     expect(await store.transact([{ kind: 'remove', key: none, ifEqual: { version: 1 } }])).toMatchObject({ applied: false });
+    expect(await store.transact([{ kind: 'put', item: none, ifEqual: { change: undefined } }])).toMatchObject({ applied: false });
 
     expect(await store.getItems([none])).toEqual([undefined]);
+  });
+
+  it('put in place of what is as expected, which has no attribute that was not named', async () => {
+    const item = { ...key, version: 4, gone: undefined };
+    expect(await store.transact([{ kind: 'put', item, ifEqual: { version: 3, state: undefined } }])).toEqual({ applied: true });
+
+    expect(await stored()).toEqual({ ...key, version: 4 });
+    expect(Object.keys((await stored())!).sort()).toEqual(['pk', 'sk', 'version']);
   });
 
   it('remove what is as expected', async () => {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { bucketPk } from '../../lib/store/schema.js';
-import type { BucketWrite, Item, Operation, Store } from '../../lib/store/store.js';
+import type { BucketWrite, Item, Operation, QueryOptions, Store } from '../../lib/store/store.js';
 import { eachStore, type StoreUnderTest, type TestBed } from '../support/stores.js';
 
 const Z = 1_800_000_000_000_000_000_000_001n;
@@ -105,6 +105,16 @@ describe.each(eachStore)('items of the $name store', ({ fresh }: StoreUnderTest)
     expect(found).toEqual(['child#', 'child#B', 'child#a', 'child#b', 'child#～', 'child#😀']);
     expect(await store.queryItems(pk, 'none#')).toEqual([]);
     expect(await store.queryItems(`${pk}-none`, 'child#')).toEqual([]);
+  });
+
+  it('finds them backwards, after one that need not be there, and no more than asked for', async () => {
+    await putAll(...['a#1', 'a#3', 'a#5', 'b#1'].map((sk) => ({ pk, sk })));
+    const found = async (options: QueryOptions) => (await store.queryItems(pk, 'a#', options)).map(({ sk }) => sk);
+
+    expect(await found({ backwards: true })).toEqual(['a#5', 'a#3', 'a#1']);
+    expect(await found({ backwards: true, after: 'a#4' })).toEqual(['a#3', 'a#1']);
+    expect(await found({ backwards: true, after: 'a#5', most: 1 })).toEqual(['a#3']);
+    expect(await found({ after: 'a#2' })).toEqual(['a#3', 'a#5']);
   });
 
   it('finds all items of a partition that is larger than one answer of the database', async () => {
