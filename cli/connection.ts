@@ -1,3 +1,4 @@
+import { hostname, userInfo } from 'node:os';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { HeadgateAdmin } from '../lib/admin.js';
 import { InvalidArgument } from '../lib/errors.js';
@@ -9,6 +10,7 @@ export interface GlobalOptions {
   readonly namespace: string;
   readonly endpoint?: string | undefined;
   readonly region?: string | undefined;
+  readonly actor?: string | undefined;
   readonly json?: boolean | undefined;
 }
 
@@ -30,6 +32,7 @@ export function connect({ table: tableName, namespace, ...where }: GlobalOptions
   // A variable that is set to nothing is not set.
   const endpoint = where.endpoint || undefined;
   const region = where.region || undefined;
+  const actor = where.actor || person();
   if (endpoint !== undefined && !/^https?:\/\/\S+$/.test(endpoint)) {
     throw new InvalidArgument({ field: '--endpoint', value: endpoint, expected: 'a URL, such as http://127.0.0.1:8000' });
   }
@@ -41,7 +44,7 @@ export function connect({ table: tableName, namespace, ...where }: GlobalOptions
     tableName,
     namespace,
     get admin() {
-      admin ??= new HeadgateAdmin({ client, tableName, namespace });
+      admin ??= new HeadgateAdmin({ client, tableName, namespace, actor });
       return admin;
     },
     get limiter() {
@@ -53,4 +56,14 @@ export function connect({ table: tableName, namespace, ...where }: GlobalOptions
       client.destroy();
     },
   };
+}
+
+/** Whoever runs this process: `ada@laptop`. */
+function person(): string {
+  try {
+    return `${userInfo().username}@${hostname()}`;
+  } catch {
+    // A user without a name, as containers have.
+    return `cli@${hostname()}`;
+  }
 }

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
+import { addAudit } from './commands/audit.js';
 import { addBucketCommands } from './commands/buckets.js';
 import { addCompletion } from './commands/completion.js';
 import { addDoctor } from './commands/doctor.js';
@@ -30,6 +31,9 @@ export function program(terminal: Terminal): Command {
     .addOption(new Option('--namespace <name>', 'the tenant within the table').env('HEADGATE_NAMESPACE').default('default'))
     .addOption(new Option('--endpoint <url>', 'another DynamoDB, such as a local one').env('AWS_ENDPOINT_URL_DYNAMODB'))
     .addOption(new Option('--region <name>', 'the AWS region').env('AWS_REGION'))
+    .addOption(
+      new Option('--actor <name>', 'who makes changes, for the history; user@host unless told otherwise').env('HEADGATE_ACTOR'),
+    )
     .option('--json', 'answer in JSON, errors too')
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({
@@ -47,6 +51,7 @@ export function program(terminal: Terminal): Command {
   addKeyCommands(root, execute);
   addBucketCommands(root, execute);
   addUsage(root, execute);
+  addAudit(root, execute);
   addTableCommands(root, execute);
   addDoctor(root, execute);
   addCompletion(root, terminal);

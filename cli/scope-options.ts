@@ -38,13 +38,6 @@ export function scopeOf({ system, resource, tier, entity }: ScopeFlags): Scope {
   } as Scope;
 }
 
-/** A scope as a sentence names it. */
-export function scopeText(scope: Scope): string {
-  if ('system' in scope) return 'the system';
-  const [[kind, name] = [], ...on] = Object.entries(scope);
-  return `${kind} ${name}${on.map(([, resource]) => ` on ${resource}`).join('')}`;
-}
-
 interface RuleFlags {
   readonly shards?: string;
   readonly priorities?: string | true;

@@ -1,11 +1,12 @@
 import type { Command } from 'commander';
+import { scopeText } from '../../lib/config/scope-limits.js';
 import type { ScopeOptions } from '../../lib/config/scope-rules.js';
 import type { Limit } from '../../lib/core/limit.js';
 import { type Answer, type Cell, done, fields, lines, type Table, table } from '../answer.js';
 import type { Execute } from '../execute.js';
 import { NotFound } from '../exit-codes.js';
 import { limitText, parseLimitText } from '../limit-text.js';
-import { rulesOf, scopeOf, scopeText, withRules, withScope } from '../scope-options.js';
+import { rulesOf, scopeOf, withRules, withScope } from '../scope-options.js';
 
 /** `headgate limits`: what is stored for each scope, and which of it applies. */
 export function addLimitsCommands(root: Command, execute: Execute): void {
