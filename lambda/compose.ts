@@ -65,7 +65,8 @@ function composed(env: NodeJS.ProcessEnv): Composition {
     deadlineMs,
     limiter: new RateLimiter({ store, clock, namespace, deadlineMs }),
     async entityOfKey(secret) {
-      const [key] = await keys.get([credentialKey(namespace, secret)]);
+      const { values } = await keys.get([credentialKey(namespace, secret)]);
+      const [key] = values;
       return key !== undefined && isLive(key, nowMs(clock)) ? key.entity : undefined;
     },
     tokens() {

@@ -19,6 +19,18 @@ export interface CacheStats {
   readonly size: number;
 }
 
+/** Values, and until when they need not be asked for again: none of them is older than half its life by then. */
+export interface Cached<T> {
+  readonly values: readonly T[];
+  readonly freshUntilMs: number;
+}
+
+/** Values by their ids, as old as the question they answered: they may have been true only then. */
+interface Fetched<T> {
+  readonly values: ReadonlyMap<string, T>;
+  readonly readAtMs: number;
+}
+
 interface Entry<T> {
   readonly value: T;
   readonly readAtMs: number;
@@ -38,7 +50,7 @@ export class ItemCache<T> {
   readonly #parse: (item: Item | undefined) => T;
   readonly #entries = new BoundedMap<string, Entry<T>>(ITEMS_REMEMBERED);
   readonly #counted = { hits: 0, misses: 0, refreshes: 0, calls: 0 };
-  readonly #inFlight = new Map<string, Promise<ReadonlyMap<string, T>>>();
+  readonly #inFlight = new Map<string, Promise<Fetched<T>>>();
 
   constructor(parts: {
     readonly store: Store;
@@ -59,7 +71,7 @@ export class ItemCache<T> {
   }
 
   /** The values of these keys, in their order, with one call for all that are not cached. Simultaneous calls for the same keys share it. */
-  async get(keys: readonly ItemKey[]): Promise<readonly T[]> {
+  async get(keys: readonly ItemKey[]): Promise<Cached<T>> {
     const now = steadyMs(this.#clock);
     const entries = keys.map((key) => this.#entries.get(itemId(key)));
     const isFresh = (entry: Entry<T> | undefined): entry is Entry<T> => entry !== undefined && now - entry.readAtMs < this.#ttlMs;
@@ -71,22 +83,19 @@ export class ItemCache<T> {
     this.#counted.hits += keys.length - missing.length;
     this.#counted.misses += missing.length;
     if (ageing.length > 0) this.#refresh(ageing);
-    const fetched = missing.length === 0 ? new Map<string, T>() : await this.#shared(missing, entries);
-    return keys.flatMap((key, index) => {
+    const fetched = missing.length === 0 ? undefined : await this.#shared(missing, entries);
+    let oldestMs = fetched?.readAtMs ?? now;
+    const values = keys.map((key, index) => {
       const id = itemId(key);
-      const value = fetched.has(id) ? fetched.get(id) : entries[index]?.value;
-      return [value as T];
+      if (fetched?.values.has(id)) return fetched.values.get(id) as T;
+      oldestMs = Math.min(oldestMs, entries[index]?.readAtMs ?? oldestMs);
+      return entries[index]?.value as T;
     });
-  }
-
-  /** Until when the values of these keys need not be asked for again: none of them is older than half its life by then. 0: they do. */
-  freshUntilMs(keys: readonly ItemKey[]): number {
-    const agesMs = keys.map((key) => this.#entries.get(itemId(key))?.readAtMs ?? Number.NEGATIVE_INFINITY);
-    return Math.max(0, Math.min(...agesMs) + this.#ttlMs / 2);
+    return { values, freshUntilMs: oldestMs + this.#ttlMs / 2 };
   }
 
   /** Fetches what is missing, once for all who ask for the same now. `known`: what serves while the store gives no answer, if it is complete. */
-  async #shared(missing: readonly ItemKey[], known: readonly (Entry<T> | undefined)[]): Promise<ReadonlyMap<string, T>> {
+  async #shared(missing: readonly ItemKey[], known: readonly (Entry<T> | undefined)[]): Promise<Fetched<T> | undefined> {
     const flight = missing.map(itemId).join('\n');
     let pending = this.#inFlight.get(flight);
     if (pending === undefined) {
@@ -97,12 +106,11 @@ export class ItemCache<T> {
       return await pending;
     } catch (error) {
       if (!(error instanceof StoreFailure) || known.includes(undefined)) throw error;
-      return new Map();
+      return undefined;
     }
   }
 
-  async #fetch(keys: readonly ItemKey[]): Promise<ReadonlyMap<string, T>> {
-    // As old as the question: the answer may have been true only then.
+  async #fetch(keys: readonly ItemKey[]): Promise<Fetched<T>> {
     const readAtMs = steadyMs(this.#clock);
     this.#counted.calls += 1;
     const items = await this.#store.getItems(keys, { signal: AbortSignal.timeout(this.#deadlineMs) });
@@ -113,7 +121,7 @@ export class ItemCache<T> {
       const newer = (this.#entries.get(id)?.readAtMs ?? 0) > readAtMs;
       if (this.#ttlMs > 0 && !newer) this.#entries.set(id, { value, readAtMs, refreshing: false });
     }
-    return values;
+    return { values, readAtMs };
   }
 
   #refresh(keys: readonly ItemKey[]): void {

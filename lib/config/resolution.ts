@@ -124,10 +124,10 @@ export class Resolution {
       this.#hits += known.items;
       return known.resolved;
     }
-    const { levels, keys } = await this.#facts(entity, resource);
+    const { levels, items, freshUntilMs } = await this.#facts(entity, resource);
     const resolved = resolvedOf(levels, resource);
     if (resolved.levels.length === 0 && resolved.refusal === undefined) throw new NoLimitsConfigured(entity, resource);
-    this.#resolved.set(id, { resolved, items: keys.length, freshUntilMs: this.#cache.freshUntilMs(keys) });
+    this.#resolved.set(id, { resolved, items, freshUntilMs });
     return resolved;
   }
 
@@ -136,15 +136,16 @@ export class Resolution {
     return (await this.#facts(entity, resource)).levels;
   }
 
-  /** The same, with the keys of all that was read for it. */
+  /** The same, with how many items were read for it, and until when they need not be asked for again. */
   async #facts(
     entity: string,
     resource: string,
-  ): Promise<{ readonly levels: readonly LevelFacts[]; readonly keys: readonly ItemKey[] }> {
+  ): Promise<{ readonly levels: readonly LevelFacts[]; readonly items: number; readonly freshUntilMs: number }> {
     const ns = this.#namespace;
     const ownKeys = [entityResourceKey(ns, entity, resource), entityKey(ns, entity)];
     const firstKeys = [metaKey(ns, entity), ...ownKeys, resourceKey(ns, resource), systemKey(ns)];
-    const [meta, ...first] = await this.#cache.get(firstKeys);
+    const asked = await this.#cache.get(firstKeys);
+    const [meta, ...first] = asked.values;
     const [own, wide] = [first.slice(0, 2), first.slice(2)];
     const record = meta?.meta;
     const tier = record === undefined ? wide[1]?.rules.defaultTier : record.record.tier;
@@ -159,7 +160,8 @@ export class Resolution {
         ...tierKeys(above.tier),
       ]),
     ];
-    const more = [...(moreKeys.flat().length === 0 ? [] : await this.#cache.get(moreKeys.flat()))];
+    const askedNext = moreKeys.flat().length === 0 ? undefined : await this.#cache.get(moreKeys.flat());
+    const more = [...(askedNext?.values ?? [])];
     const [ofTier = [], ...ofAncestors] = moreKeys.map(({ length }) => more.splice(0, length));
     const levels = [
       { entity, tier, hasDefaultTier: record === undefined && tier !== undefined, said: saidBy([...own, ...ofTier, ...wide]) },
@@ -170,7 +172,11 @@ export class Resolution {
         said: saidBy([...(ofAncestors[index] ?? []), ...wide]),
       })),
     ];
-    return { levels, keys: [...firstKeys, ...moreKeys.flat()] };
+    return {
+      levels,
+      items: asked.values.length + (askedNext?.values.length ?? 0),
+      freshUntilMs: Math.min(asked.freshUntilMs, askedNext?.freshUntilMs ?? Number.POSITIVE_INFINITY),
+    };
   }
 }
 

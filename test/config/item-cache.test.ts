@@ -1,5 +1,5 @@
 import { beforeEach, expect, it, vi } from 'vitest';
-import { FakeClock } from '../../lib/clock.js';
+import { FakeClock, steadyMs } from '../../lib/clock.js';
 import { ItemCache } from '../../lib/config/item-cache.js';
 import { InvalidArgument } from '../../lib/errors.js';
 import { MemoryStore } from '../../lib/store/memory-store.js';
@@ -51,7 +51,7 @@ const down = () => {
 /** Lets what is behind an answer come to its end. */
 const asked = (...calls: string[]) => vi.waitFor(() => expect(store.asked).toEqual(calls), { interval: 1 });
 const settled = (value: unknown, cache: ItemCache<unknown>, key = a) =>
-  vi.waitFor(async () => expect(await cache.get([key])).toEqual([value]), { interval: 1 });
+  vi.waitFor(async () => expect((await cache.get([key])).values).toEqual([value]), { interval: 1 });
 
 it.each([
   { ageMs: 0, calls: 1 },
@@ -64,7 +64,7 @@ it.each([
   await put(a, 2);
   clock.advance(ageMs);
 
-  expect(await cache.get([a])).toEqual([calls]);
+  expect((await cache.get([a])).values).toEqual([calls]);
 
   expect(store.asked).toHaveLength(calls);
 });
@@ -75,12 +75,12 @@ it.each([30_000, 59_999])('serves a value of %i ms at once and fetches it anew b
   await put(a, 2);
   clock.advance(ageMs);
 
-  expect(await cache.get([a])).toEqual([1]);
+  expect((await cache.get([a])).values).toEqual([1]);
   expect(store.asked).toEqual(['a', 'a']);
 
   await settled(2, cache);
   clock.advance(29_999);
-  expect(await cache.get([a])).toEqual([2]);
+  expect((await cache.get([a])).values).toEqual([2]);
   expect(store.asked).toEqual(['a', 'a']);
 });
 
@@ -94,7 +94,7 @@ it('fetches a value once behind many answers', async () => {
       let_ = resolve;
     });
 
-  for (let use = 0; use < 5; use += 1) expect(await cache.get([a])).toEqual([1]);
+  for (let use = 0; use < 5; use += 1) expect((await cache.get([a])).values).toEqual([1]);
   expect(store.asked).toEqual(['a', 'a']);
   let_();
 });
@@ -106,17 +106,29 @@ it('refreshes only what is ageing', async () => {
   await cache.get([b]);
   clock.advance(10_000);
 
-  expect(await cache.get([a, b])).toEqual([1, undefined]);
+  expect((await cache.get([a, b])).values).toEqual([1, undefined]);
 
   await asked('a', 'b', 'a');
+});
+
+it('calls its values fresh for half their life, and old ones never, whatever came behind the answer meanwhile', async () => {
+  const cache = cacheOf();
+  const readAtMs = steadyMs(clock);
+  expect((await cache.get([a])).freshUntilMs).toBe(readAtMs + 30_000);
+  clock.advance(20_000);
+  expect((await cache.get([a, b])).freshUntilMs).toBe(readAtMs + 30_000);
+
+  clock.advance(10_000);
+  expect((await cache.get([a])).freshUntilMs).toBe(readAtMs + 30_000);
+  await vi.waitFor(async () => expect((await cache.get([a])).freshUntilMs).toBe(readAtMs + 60_000));
 });
 
 it('asks once for simultaneous uses of the same keys', async () => {
   const cache = cacheOf();
 
-  const values = await Promise.all([cache.get([a, b]), cache.get([a, b]), cache.get([a, b])]);
+  const answers = await Promise.all([cache.get([a, b]), cache.get([a, b]), cache.get([a, b])]);
 
-  expect(values).toEqual([
+  expect(answers.map(({ values }) => values)).toEqual([
     [1, undefined],
     [1, undefined],
     [1, undefined],
@@ -126,25 +138,25 @@ it('asks once for simultaneous uses of the same keys', async () => {
 
 it('remembers that there is none, for as long as a value', async () => {
   const cache = cacheOf();
-  expect(await cache.get([b])).toEqual([undefined]);
+  expect((await cache.get([b])).values).toEqual([undefined]);
   await put(b, 5);
   clock.advance(29_999);
 
-  expect(await cache.get([b])).toEqual([undefined]);
+  expect((await cache.get([b])).values).toEqual([undefined]);
   expect(store.asked).toEqual(['b']);
   clock.advance(30_001);
 
-  expect(await cache.get([b])).toEqual([5]);
+  expect((await cache.get([b])).values).toEqual([5]);
 });
 
 it('asks in one call for keys of which one is missing', async () => {
   const cache = cacheOf();
   await cache.get([a]);
 
-  expect(await cache.get([b, a])).toEqual([undefined, 1]);
+  expect((await cache.get([b, a])).values).toEqual([undefined, 1]);
 
   expect(store.asked).toHaveLength(2);
-  expect(await cache.get([a, b])).toEqual([1, undefined]);
+  expect((await cache.get([a, b])).values).toEqual([1, undefined]);
   expect(store.asked).toHaveLength(2);
 });
 
@@ -155,11 +167,11 @@ it('serves what was known last while the store gives no answer, and the truth on
   clock.advance(86_400_000);
   store.answer = down;
 
-  expect(await cache.get([a, b])).toEqual([1, undefined]);
-  expect(await cache.get([a])).toEqual([1]);
+  expect((await cache.get([a, b])).values).toEqual([1, undefined]);
+  expect((await cache.get([a])).values).toEqual([1]);
   store.answer = () => {};
 
-  expect(await cache.get([a, b])).toEqual([2, undefined]);
+  expect((await cache.get([a, b])).values).toEqual([2, undefined]);
 });
 
 it('passes the failure on where nothing is known of one of the keys, and asks again next time', async () => {
@@ -170,7 +182,7 @@ it('passes the failure on where nothing is known of one of the keys, and asks ag
   await expect(cache.get([a, b])).rejects.toThrow(StoreFailure);
   store.answer = () => {};
 
-  expect(await cache.get([a, b])).toEqual([1, undefined]);
+  expect((await cache.get([a, b])).values).toEqual([1, undefined]);
 });
 
 it('goes on serving when a fetch behind the answer fails, and tries again with the next use', async () => {
@@ -179,7 +191,7 @@ it('goes on serving when a fetch behind the answer fails, and tries again with t
   await put(a, 2);
   clock.advance(30_000);
   store.answer = down;
-  expect(await cache.get([a])).toEqual([1]);
+  expect((await cache.get([a])).values).toEqual([1]);
   await vi.waitFor(
     async () => {
       await cache.get([a]);
@@ -197,7 +209,7 @@ it('refuses an item that was made illegal once the last legal one is too old', a
   await cache.get([a]);
   await put(a, 'five');
   clock.advance(59_999);
-  expect(await cache.get([a])).toEqual([1]);
+  expect((await cache.get([a])).values).toEqual([1]);
   await asked('a', 'a');
 
   clock.advance(1);
@@ -208,9 +220,10 @@ it('refuses an item that was made illegal once the last legal one is too old', a
 it('asks each time without a time to live, once for simultaneous uses, and remembers nothing', async () => {
   const cache = cacheOf({ ttlMs: 0 });
 
-  expect(await cache.get([a])).toEqual([1]);
+  expect((await cache.get([a])).values).toEqual([1]);
   await put(a, 2);
-  expect(await Promise.all([cache.get([a]), cache.get([a])])).toEqual([[2], [2]]);
+  const answers = await Promise.all([cache.get([a]), cache.get([a])]);
+  expect(answers.map(({ values }) => values)).toEqual([[2], [2]]);
   expect(store.asked).toEqual(['a', 'a']);
   store.answer = down;
 
