@@ -2,6 +2,7 @@ import { Duration } from 'aws-cdk-lib';
 import { AuthorizationType, EndpointType, LambdaIntegration, RestApi } from 'aws-cdk-lib/aws-apigateway';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
+import { API_ROUTES } from '../lib/http/routes.js';
 import { HeadgateFunction, type HeadgateFunctionOptions } from './headgate-function.js';
 import { limitResponses } from './limit-responses.js';
 import { DEFAULT_NAMESPACE, leadingKeysOf } from './namespace.js';
@@ -10,15 +11,6 @@ export interface HeadgateApiProps extends HeadgateFunctionOptions {
   /** Signs the leases that `/v1/acquire` hands out and the other routes take back. */
   readonly leaseKey: ISecret;
 }
-
-/** Method and path of every route the api function answers. */
-const ROUTES = [
-  ['POST', '/v1/acquire'],
-  ['POST', '/v1/adjust'],
-  ['POST', '/v1/release'],
-  ['GET', '/v1/status/{entity}/{resource}'],
-  ['GET', '/v1/usage/{entity}'],
-] as const;
 
 /**
  * Headgate over HTTP: a regional REST API whose routes need a signature by an IAM principal with `execute-api:Invoke`.
@@ -37,15 +29,15 @@ export class HeadgateApi extends Construct {
       bundleDirectory: props.bundleDirectory,
       leaseKey: props.leaseKey,
       handler: 'api',
-      description: 'Headgate: acquire, adjust, release, status and usage over HTTP',
+      description: 'Headgate: acquire, adjust, release, status, usage and administration over HTTP',
       timeout: Duration.seconds(10),
       memorySizeMb: 512,
     });
-    // Settling over HTTP is a transaction of a put and an update; a transaction needs the permissions of its parts.
+    // A transaction needs the permissions of its parts.
     props.table.grantItems(
       this.function.lambda,
       [leadingKeysOf(props.namespace ?? DEFAULT_NAMESPACE)],
-      ['UpdateItem', 'GetItem', 'BatchGetItem', 'Query', 'PutItem'],
+      ['UpdateItem', 'GetItem', 'BatchGetItem', 'Query', 'PutItem', 'DeleteItem', 'ConditionCheckItem'],
     );
     this.restApi = new RestApi(this, 'RestApi', {
       restApiName: 'headgate',
@@ -55,7 +47,10 @@ export class HeadgateApi extends Construct {
       defaultMethodOptions: { authorizationType: AuthorizationType.IAM },
     });
     const integration = new LambdaIntegration(this.function.lambda, { proxy: true, allowTestInvoke: false });
-    for (const [method, path] of ROUTES) this.restApi.root.resourceForPath(path).addMethod(method, integration);
+    for (const route of API_ROUTES) {
+      const [method = '', path = ''] = route.split(' ');
+      this.restApi.root.resourceForPath(path).addMethod(method, integration);
+    }
     limitResponses(this.restApi);
   }
 }

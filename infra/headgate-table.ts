@@ -6,7 +6,7 @@ import { TTL } from '../lib/store/schema.js';
 import { tableDefinition } from '../lib/store/table-definition.js';
 
 /** What a function may do with single items or one partition. There is no Scan: no listing of Headgate's needs one. */
-export type ItemAction = 'BatchGetItem' | 'GetItem' | 'PutItem' | 'Query' | 'UpdateItem';
+export type ItemAction = 'BatchGetItem' | 'ConditionCheckItem' | 'DeleteItem' | 'GetItem' | 'PutItem' | 'Query' | 'UpdateItem';
 
 export interface HeadgateTableProps {
   /**

@@ -2,6 +2,7 @@ import type { APIGatewayProxyEvent, APIGatewayProxyResult } from 'aws-lambda';
 import { nowMs } from '../lib/clock.js';
 import { HeadgateError, InvalidArgument, LimiterUnavailable } from '../lib/errors.js';
 import { problem } from '../lib/http/problem.js';
+import type { ApiRoute } from '../lib/http/routes.js';
 import { type Ending, endOnce } from '../lib/http/settle-once.js';
 import type { Tokens } from '../lib/lease.js';
 import { checkFields, checkName } from '../lib/names.js';
@@ -12,12 +13,13 @@ import { failure } from '../lib/store/dynamo-send.js';
 import { StoreFailure } from '../lib/store/store.js';
 import { readUsage } from '../lib/usage/read-usage.js';
 import type { UsageRangeQuery } from '../lib/usage/usage-range.js';
+import { adminRoutes } from './admin-routes.js';
 import { compose } from './compose.js';
-import { asResult, bodyBytes, jsonObject, pathParameter, problemOfLogged, tooLarge } from './http-event.js';
+import { asResult, bodyBytes, json, jsonObject, pathParameter, problemOfLogged, tooLarge } from './http-event.js';
 
-/** Acquire, adjust, release, status and usage over HTTP: the operations of the SDK, for callers in any language. Errors are problem+json. */
+/** Acquire, adjust, release, status, usage and administration over HTTP: the SDK for callers in any language. Errors are problem+json. */
 export async function handler(event: APIGatewayProxyEvent): Promise<APIGatewayProxyResult> {
-  const route = ROUTES[`${event.httpMethod} ${event.resource}`];
+  const route = (ROUTES as Partial<typeof ROUTES>)[`${event.httpMethod} ${event.resource}` as ApiRoute];
   if (route === undefined) {
     return asResult(
       problem(
@@ -39,7 +41,8 @@ export async function handler(event: APIGatewayProxyEvent): Promise<APIGatewayPr
 
 const MOST_BODY_BYTES = 64 * 1_024;
 
-const ROUTES: Readonly<Record<string, (event: APIGatewayProxyEvent) => Promise<APIGatewayProxyResult>>> = {
+const ROUTES: Readonly<Record<ApiRoute, (event: APIGatewayProxyEvent) => Promise<APIGatewayProxyResult>>> = {
+  ...adminRoutes,
   'POST /v1/acquire': acquire,
   'POST /v1/adjust': adjust,
   'POST /v1/release': release,
@@ -102,8 +105,4 @@ async function usage(event: APIGatewayProxyEvent): Promise<APIGatewayProxyResult
     if (!(cause instanceof StoreFailure)) throw cause;
     throw new LimiterUnavailable(`The usage could not be read: ${cause.message}`, { cause });
   }
-}
-
-function json(body: unknown, headers: Record<string, string> = {}): APIGatewayProxyResult {
-  return { statusCode: 200, headers: { 'Content-Type': 'application/json', ...headers }, body: JSON.stringify(body) };
 }

@@ -66,3 +66,8 @@ export function problemOfLogged(error: unknown): Problem {
 export function asResult({ status, headers, body }: Problem): APIGatewayProxyResult {
   return { statusCode: status, headers: { ...headers }, body: JSON.stringify(body) };
 }
+
+/** A 200 with a JSON body. */
+export function json(body: unknown, headers: Record<string, string> = {}): APIGatewayProxyResult {
+  return { statusCode: 200, headers: { 'Content-Type': 'application/json', ...headers }, body: JSON.stringify(body) };
+}

@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type OutgoingHttpHeaders, type Serv
 import type { AddressInfo } from 'node:net';
 import { finished } from 'node:stream/promises';
 import type { APIGatewayAuthorizerResult, APIGatewayProxyResult } from 'aws-lambda';
+import { API_ROUTES } from '../lib/http/routes.js';
 import { authorizerEvent, type MatchedRequest, proxyEvent } from './api-event.js';
 import { type Handler, lambdaContext, type Metadata, ResponseStream, streams } from './lambda-runtime.js';
 
@@ -28,11 +29,10 @@ interface Route {
 }
 
 const ROUTES: readonly Route[] = [
-  { method: 'POST', path: '/v1/acquire', function: 'api', authorized: false },
-  { method: 'POST', path: '/v1/adjust', function: 'api', authorized: false },
-  { method: 'POST', path: '/v1/release', function: 'api', authorized: false },
-  { method: 'GET', path: '/v1/status/{entity}/{resource}', function: 'api', authorized: false },
-  { method: 'GET', path: '/v1/usage/{entity}', function: 'api', authorized: false },
+  ...API_ROUTES.map((route): Route => {
+    const [method = '', path = ''] = route.split(' ');
+    return { method, path, function: 'api', authorized: false };
+  }),
   { method: 'ANY', path: '/llm/{provider}/{path+}', function: 'gateway', authorized: true },
 ];
 
@@ -80,7 +80,12 @@ async function serve(functions: Functions, request: IncomingMessage, response: S
     return pathParameters ? [{ route, pathParameters }] : [];
   });
   if (matches.length === 0)
-    return problem(response, 404, 'NotFound', `No route ${pathname}; there are ${ROUTES.map(({ path }) => path).join(', ')}`);
+    return problem(
+      response,
+      404,
+      'NotFound',
+      `No route ${pathname}; there are ${[...new Set(ROUTES.map(({ path }) => path))].join(', ')}`,
+    );
   const match = matches.find(({ route }) => route.method === 'ANY' || route.method === request.method);
   if (match === undefined) {
     const allowed = matches.map(({ route }) => route.method).join(', ');

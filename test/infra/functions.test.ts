@@ -51,7 +51,10 @@ describe('access to the table’s items', () => {
     );
 
   it.each([
-    { handler: 'api', actions: ['BatchGetItem', 'GetItem', 'PutItem', 'Query', 'UpdateItem'] },
+    {
+      handler: 'api',
+      actions: ['BatchGetItem', 'ConditionCheckItem', 'DeleteItem', 'GetItem', 'PutItem', 'Query', 'UpdateItem'],
+    },
     { handler: 'authorizer', actions: ['BatchGetItem', 'GetItem', 'UpdateItem'] },
     { handler: 'gateway', actions: ['BatchGetItem', 'GetItem', 'UpdateItem'] },
     { handler: 'aggregator', actions: ['UpdateItem'] },

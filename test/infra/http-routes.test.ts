@@ -25,13 +25,50 @@ const uriOf = (method: Resource['Properties']) => JSON.stringify(method.Integrat
 
 describe('the routes', () => {
   it('are these and no others', () => {
-    expect(Object.keys(routes).sort()).toEqual([
+    const administration = Object.keys(routes).filter(
+      (route) => !/ \/(llm|v1\/(acquire|adjust|release|status|usage))/.test(route),
+    );
+    expect(
+      Object.keys(routes)
+        .filter((route) => !administration.includes(route))
+        .sort(),
+    ).toEqual([
       'ANY /llm/{provider}/{path+}',
       'GET /v1/status/{entity}/{resource}',
       'GET /v1/usage/{entity}',
       'POST /v1/acquire',
       'POST /v1/adjust',
       'POST /v1/release',
+    ]);
+    expect(administration.sort()).toEqual([
+      'DELETE /v1/entities/{entity}',
+      'DELETE /v1/keys/{entity}/{keyId}',
+      'DELETE /v1/limits/entities/{entity}',
+      'DELETE /v1/limits/entities/{entity}/{resource}',
+      'DELETE /v1/limits/resources/{resource}',
+      'DELETE /v1/limits/system',
+      'DELETE /v1/limits/tiers/{tier}',
+      'DELETE /v1/limits/tiers/{tier}/{resource}',
+      'GET /v1/audit',
+      'GET /v1/entities',
+      'GET /v1/entities/{entity}',
+      'GET /v1/entities/{entity}/children',
+      'GET /v1/explain/{entity}/{resource}',
+      'GET /v1/keys/{entity}',
+      'GET /v1/limits/entities/{entity}',
+      'GET /v1/limits/entities/{entity}/{resource}',
+      'GET /v1/limits/resources/{resource}',
+      'GET /v1/limits/system',
+      'GET /v1/limits/tiers/{tier}',
+      'GET /v1/limits/tiers/{tier}/{resource}',
+      'POST /v1/keys/{entity}',
+      'PUT /v1/entities/{entity}',
+      'PUT /v1/limits/entities/{entity}',
+      'PUT /v1/limits/entities/{entity}/{resource}',
+      'PUT /v1/limits/resources/{resource}',
+      'PUT /v1/limits/system',
+      'PUT /v1/limits/tiers/{tier}',
+      'PUT /v1/limits/tiers/{tier}/{resource}',
     ]);
   });
 

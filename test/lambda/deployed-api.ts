@@ -9,7 +9,7 @@ export type Handler = (event: APIGatewayProxyEvent) => Promise<APIGatewayProxyRe
 /** The answer to a request, its body read. */
 export async function answered(by: Handler, request: Request) {
   const { statusCode, headers = {}, body } = await by(proxyEvent(request));
-  return { status: statusCode, headers, body: JSON.parse(body) };
+  return { status: statusCode, headers, body: body === '' ? undefined : JSON.parse(body) };
 }
 
 /** A body as JSON, unless it is text already. */

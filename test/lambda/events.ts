@@ -15,6 +15,8 @@ export interface Request {
   readonly isBase64Encoded?: boolean;
   /** What the authorizer put into the context; null: there was none. */
   readonly authorizer?: Record<string, string> | null;
+  /** Of whoever signed the request; null: nobody did. */
+  readonly userArn?: string | null;
 }
 
 /** What API Gateway adds to the headers of any client. */
@@ -103,7 +105,7 @@ function requestContext(request: Request): APIGatewayProxyEvent['requestContext'
       sourceIp: '203.0.113.7',
       user: null,
       userAgent: 'OpenAI/JS 6.49.0',
-      userArn: null,
+      userArn: request.userArn ?? null,
     },
     path: `/prod${path}`,
     protocol: 'HTTP/1.1',
