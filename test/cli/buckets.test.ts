@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { Limit, RateLimiter } from '../../lib/index.js';
 import { createTestTable, testClient } from '../support/dynamodb.js';
+import { countUsage } from '../usage/count-usage.js';
 import { BuiltCli } from './cli-process.js';
-import { countUsage } from './count-usage.js';
 
 let cli: BuiltCli;
 let env: Record<string, string>;

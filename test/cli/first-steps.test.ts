@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { stripVTControlCharacters } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { countUsage } from '../usage/count-usage.js';
 import { BuiltCli } from './cli-process.js';
-import { countUsage } from './count-usage.js';
 
 const PAGE = new URL('../../docs/first-steps.md', import.meta.url);
 
