@@ -31,6 +31,7 @@ const BY_CODE: Readonly<Record<string, number>> = {
   NoLimitsConfigured: EXIT.notFound,
   EntityExists: EXIT.conflict,
   EntityHasChildren: EXIT.conflict,
+  KeyNotActive: EXIT.conflict,
   ChangeConflict: EXIT.conflict,
   Contended: EXIT.conflict,
 };

@@ -77,8 +77,8 @@ function optionsOf(options: readonly string[], text: string): Record<string, unk
   return Object.keys(weights).length === 0 ? given : { ...given, weights };
 }
 
-/** Milliseconds; undefined for what is no time. */
-function timeMs(text: string): number | undefined {
+/** Milliseconds of a time such as `90m`; undefined for what is none. */
+export function timeMs(text: string): number | undefined {
   if (Object.hasOwn(WORD_MS, text)) return WORD_MS[text];
   const [, amount, unit] = /^(\d+)(ms|s|m|h|d)$/.exec(text) ?? [];
   return amount === undefined ? undefined : Number(amount) * UNIT_MS[unit as Unit];

@@ -1,7 +1,7 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { type Clock, nowMs, SystemClock } from './clock.js';
 import { answeringStore } from './config/answering-store.js';
-import { type ApiKey, type CreatedKey, createKey, listKeys, type NewKey, revokeKey } from './config/api-keys.js';
+import { type ApiKey, type CreatedKey, createKey, listKeys, type NewKey } from './config/api-keys.js';
 import {
   type AuditQuery,
   type AuditRecord,
@@ -17,6 +17,7 @@ import { entityNames } from './config/entity-directory.js';
 import type { EntityRecord } from './config/entity-record.js';
 import { checkPage, childNames, type Page } from './config/entity-tree.js';
 import { type Explanation, explanationOf } from './config/explanation.js';
+import { expireKey, type KeyName, type KeyRotation, type RotatedKey, revokeKey, rotateKey } from './config/key-changes.js';
 import { type Level, Resolution } from './config/resolution.js';
 import { deleteScopeLimits, setScopeLimits } from './config/scope-limits.js';
 import { type ScopeOptions, storedRulesOf } from './config/scope-rules.js';
@@ -156,12 +157,34 @@ export class HeadgateAdmin {
     return listKeys(this.#store, this.#namespace, entity);
   }
 
-  /** Makes a key worthless. Throws `InvalidArgument` when the entity has no such key. */
-  async revokeKey({ entity, keyId }: { readonly entity: string; readonly keyId: string }): Promise<void> {
+  /**
+   * Makes a key worthless; authorizers see it within a minute. A key that was made to replace it lives on. Throws `InvalidArgument` when the entity
+   * has no such key.
+   */
+  async revokeKey({ entity, keyId }: KeyName): Promise<void> {
     checkName(entity, 'entity');
-    if (!(await revokeKey(this.#store, this.#namespace, this.#author(), { entity, keyId }))) {
-      throw new InvalidArgument({ field: 'keyId', value: keyId, expected: `the id of a key of ${entity}` });
-    }
+    await revokeKey(this.#store, this.#namespace, this.#author(), { entity, keyId });
+  }
+
+  /**
+   * Makes a new key in the place of an active one, which goes on working for `overlapMs` (a day unless told otherwise; 0: it is revoked). The new
+   * secret is in this answer and nowhere else. Throws `InvalidArgument` when the entity has no such key; `KeyNotActive` when it was revoked, has
+   * expired, or was replaced before: then the one that replaced it can be rotated.
+   */
+  async rotateKey(rotation: KeyRotation): Promise<RotatedKey> {
+    checkFields(rotation, ['entity', 'keyId', 'overlapMs', 'expiresAt'], 'rotation');
+    checkName(rotation.entity, 'entity');
+    return rotateKey(this.#store, this.#namespace, this.#author(), rotation);
+  }
+
+  /**
+   * Lets an active key expire at a time in the future, or sooner than it would; the key as it is then. Throws `InvalidArgument` for a later time than
+   * its own, and when the entity has no such key; `KeyNotActive`.
+   */
+  async expireKey(expiry: KeyName & { readonly expiresAt: Date | string }): Promise<ApiKey> {
+    checkFields(expiry, ['entity', 'keyId', 'expiresAt'], 'expiry');
+    checkName(expiry.entity, 'entity');
+    return expireKey(this.#store, this.#namespace, this.#author(), expiry);
   }
 
   /**

@@ -287,6 +287,22 @@ export class EntityHasChildren extends HeadgateError {
   }
 }
 
+/** Only a key that opens something can be rotated or expire. Nothing was changed. */
+export class KeyNotActive extends HeadgateError {
+  readonly code = 'KeyNotActive';
+
+  constructor(
+    readonly entity: string,
+    readonly keyId: string,
+    /** Why it is not. */
+    readonly reason: string,
+  ) {
+    super(
+      `Expected key ${shown(keyId)} of entity ${shown(entity)} to be active and not replaced: ${reason}. Nothing was changed`,
+    );
+  }
+}
+
 /** Others changed the same at the same time, in every attempt. What had been changed is whole; the same call again goes on. */
 export class ChangeConflict extends HeadgateError {
   readonly code = 'ChangeConflict';

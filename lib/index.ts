@@ -12,6 +12,7 @@ export type { EntityRecord } from './config/entity-record.js';
 export type { Page } from './config/entity-tree.js';
 export type { ExplainedLevel, ExplainedScope, Explanation } from './config/explanation.js';
 export type { CacheStats } from './config/item-cache.js';
+export type { KeyName, KeyRotation, RotatedKey } from './config/key-changes.js';
 export type { Priority, PriorityShares } from './config/priorities.js';
 export type { Level, ScopeName } from './config/resolution.js';
 export type { ScopeOptions, ScopeRules } from './config/scope-rules.js';
@@ -39,6 +40,7 @@ export {
   EntityHasChildren,
   HeadgateError,
   InvalidArgument,
+  KeyNotActive,
   LeaseClosed,
   LimiterUnavailable,
   NoLimitsConfigured,

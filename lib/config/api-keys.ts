@@ -1,8 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { InvalidArgument } from '../errors.js';
 import { CREDENTIAL_SK, credentialPk, entityPk, KEY_LINK_PREFIX, keyLinkSk } from '../store/schema.js';
-import type { Item, ItemKey, Store } from '../store/store.js';
-import { attempted } from './attempted.js';
+import type { Item, ItemKey, Operation, Store } from '../store/store.js';
 import { type Author, audited } from './audit.js';
 
 /** An API key as it is listed: never its secret. */
@@ -14,7 +13,12 @@ export interface ApiKey {
   readonly prefix: string;
   /** ISO 8601. */
   readonly createdAt: string;
+  /** ISO 8601; from then on it opens nothing. */
   readonly expiresAt?: string;
+  /** The id of the key that it was made to replace. */
+  readonly replaces?: string;
+  /** The id of the key that was made to replace it. */
+  readonly replacedBy?: string;
 }
 
 /** A new key. The secret is shown this once: only its hash is stored. */
@@ -39,6 +43,19 @@ export function credentialKey(namespace: string, secret: string): ItemKey {
 
 /** Stores a new key and its link from the entity, together. Throws `InvalidArgument` when the secret is in use. */
 export async function createKey(store: Store, namespace: string, author: Author, key: NewKey): Promise<CreatedKey> {
+  const { created, operations } = keyCreation(namespace, author, key);
+  const result = await store.transact(operations);
+  if (!result.applied)
+    throw new InvalidArgument({ field: 'secret', value: 'a secret not shown here', expected: 'one that no other key has' });
+  return created;
+}
+
+/** A new key, and what stores it with its link and the record of it. The operations fail where its secret is in use. */
+export function keyCreation(
+  namespace: string,
+  author: Author,
+  { entity, ...key }: NewKey & Pick<ApiKey, 'replaces'>,
+): { readonly created: CreatedKey; readonly operations: readonly Operation[] } {
   const secret = key.secret ?? `hg_${randomBytes(SECRET_BYTES).toString('base64url')}`;
   if (typeof secret !== 'string' || !/^[\x21-\x7e]{12,256}$/.test(secret)) {
     throw new InvalidArgument({
@@ -47,56 +64,30 @@ export async function createKey(store: Store, namespace: string, author: Author,
       expected: '12 to 256 characters of printable ASCII without spaces',
     });
   }
-  const expiresAt = expiry(key.expiresAt, author.nowMs);
-  const created: ApiKey = {
-    // Hexadecimal: a command line takes no id for an option.
-    keyId: randomBytes(9).toString('hex'),
-    entity: key.entity,
+  // Hexadecimal: a command line takes no id for an option.
+  const keyId = randomBytes(9).toString('hex');
+  const stored: ApiKey = {
+    keyId,
+    entity,
     state: 'active',
     prefix: secret.slice(0, PREFIX_LENGTH),
     createdAt: new Date(author.nowMs).toISOString(),
-    ...(expiresAt !== undefined && { expiresAt }),
+    ...(key.expiresAt !== undefined && { expiresAt: expiryOf(key.expiresAt, author.nowMs) }),
+    ...(key.replaces !== undefined && { replaces: key.replaces }),
   };
   const credential = credentialKey(namespace, secret);
-  const { keyId, entity } = created;
-  const { change, record } = audited(namespace, author, { action: 'key.create', target: { entity, keyId }, to: created });
-  const link: Item = { pk: entityPk(namespace, entity), sk: keyLinkSk(keyId), credential: credential.pk, change, ...created };
-  const result = await store.transact([
-    { kind: 'put', item: { ...credential, ...created }, ifAbsent: true },
+  const { change, record } = audited(namespace, author, { action: 'key.create', target: { entity, keyId }, to: stored });
+  const link: Item = { pk: entityPk(namespace, entity), sk: keyLinkSk(keyId), credential: credential.pk, change, ...stored };
+  const operations: Operation[] = [
+    { kind: 'put', item: { ...credential, ...stored }, ifAbsent: true },
     { kind: 'put', item: link, ifAbsent: true },
     record,
-  ]);
-  if (!result.applied)
-    throw new InvalidArgument({ field: 'secret', value: 'a secret not shown here', expected: 'one that no other key has' });
-  return { ...created, secret };
+  ];
+  return { created: { ...stored, secret }, operations };
 }
 
 export async function listKeys(store: Store, namespace: string, entity: string): Promise<readonly ApiKey[]> {
   return (await store.queryItems(entityPk(namespace, entity), KEY_LINK_PREFIX)).map(apiKeyOf);
-}
-
-/** Makes a key worthless from now on (within the authorizers' cache time). False: the entity has no such key. Throws `ChangeConflict`. */
-export async function revokeKey(
-  store: Store,
-  namespace: string,
-  author: Author,
-  target: { readonly entity: string; readonly keyId: string },
-): Promise<boolean> {
-  const { entity, keyId } = target;
-  return attempted(`key ${keyId}`, async () => {
-    const [link] = await store.getItems([{ pk: entityPk(namespace, entity), sk: keyLinkSk(keyId) }], { consistent: true });
-    if (link === undefined) return false;
-    const from = apiKeyOf(link);
-    if (from.state === 'revoked') return true;
-    const to: ApiKey = { ...from, state: 'revoked' };
-    const { change, record } = audited(namespace, author, { action: 'key.revoke', target: { entity, keyId }, from, to });
-    const { applied } = await store.transact([
-      { kind: 'put', item: { ...credentialOf(link), ...to } },
-      { kind: 'put', item: { ...link, ...to, change }, ifEqual: { change: link.change as string | undefined } },
-      record,
-    ]);
-    return applied || undefined;
-  });
 }
 
 /** Where the record is that an entity's link to its key names. */
@@ -107,13 +98,18 @@ export function isLive(key: ApiKey, nowMs: number): boolean {
   return key.state === 'active' && (key.expiresAt === undefined || Date.parse(key.expiresAt) > nowMs);
 }
 
-export function apiKeyOf({ keyId, entity, state, prefix, createdAt, expiresAt }: Item): ApiKey {
-  const key = { keyId, entity, state, prefix, createdAt };
-  return (expiresAt === undefined ? key : { ...key, expiresAt }) as ApiKey;
+export function apiKeyOf({ keyId, entity, state, prefix, createdAt, ...more }: Item): ApiKey {
+  const { expiresAt, replaces, replacedBy } = more as unknown as ApiKey;
+  return {
+    ...({ keyId, entity, state, prefix, createdAt } as ApiKey),
+    ...(expiresAt !== undefined && { expiresAt }),
+    ...(replaces !== undefined && { replaces }),
+    ...(replacedBy !== undefined && { replacedBy }),
+  };
 }
 
-function expiry(value: Date | string | undefined, nowMs: number): string | undefined {
-  if (value === undefined) return undefined;
+/** ISO 8601. Throws `InvalidArgument` for what is no time in the future. */
+export function expiryOf(value: Date | string, nowMs: number): string {
   const at = new Date(value);
   if (Number.isNaN(at.getTime()) || at.getTime() <= nowMs) {
     throw new InvalidArgument({ field: 'expiresAt', value, expected: 'a Date or an ISO 8601 time, in the future' });

@@ -5,6 +5,7 @@ import {
   EntityHasChildren,
   HeadgateError,
   InvalidArgument,
+  KeyNotActive,
   LeaseClosed,
   LimiterUnavailable,
   QueueFull,
@@ -33,7 +34,7 @@ const SETUP_FIELDS = [
   'HEADGATE_PRICES',
 ];
 
-const CONFLICTS = [LeaseClosed, EntityExists, EntityHasChildren, ChangeConflict];
+const CONFLICTS = [LeaseClosed, EntityExists, EntityHasChildren, KeyNotActive, ChangeConflict];
 
 /** The problem of an error that reached a handler. What is not a Headgate error is a 500 that tells nothing of the inside. */
 export function problemOf(error: unknown): Problem {

@@ -27,7 +27,7 @@ describe('completion in bash', () => {
   it.each([
     { words: ['headgate', 'li'], offers: ['limits'] },
     { words: ['headgate', 'entity', ''], offers: ['create', 'get', 'update', 'delete', 'children', 'list'] },
-    { words: ['headgate', '--table', 'entity', 'key', ''], offers: ['create', 'list', 'revoke'] },
+    { words: ['headgate', '--table', 'entity', 'key', ''], offers: ['create', 'list', 'rotate', 'expire', 'revoke'] },
     { words: ['headgate', 'usage', 'key-1', '--by', ''], offers: ['hour', 'day', 'month'] },
     { words: ['headgate', 'usage', 'key-1', '--f'], offers: ['--from', '--format'] },
     { words: ['headgate', 'usage', '--en'], offers: ['--endpoint'] },

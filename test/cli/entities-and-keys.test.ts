@@ -85,4 +85,26 @@ describe('headgate key', () => {
     expect((await headgate('key', 'revoke', 'acme', 'none')).code).toBe(2);
     expect((await headgate('key', 'create', 'acme', '--expires-at', '1999-01-01')).stderr).toContain('in the future');
   });
+
+  it('puts a new key in the place of one, and lets keys expire', async () => {
+    const old = (await answered('key', 'create', 'rotating')) as { keyId: string };
+    const rotated = await headgate('key', 'rotate', 'rotating', old.keyId, '--overlap', '7d');
+    expect(rotated).toMatchObject({ code: 0, stderr: '' });
+    expect(rotated.stdout).toMatch(/\nsecret\thg_[\w-]{43}\n/);
+    expect(rotated.stdout).toMatch(new RegExp(`\nKey ${old.keyId} works until \\d{4}-[^ ]+Z\\.\n`));
+    expect(await headgate('key', 'rotate', 'rotating', old.keyId)).toMatchObject({
+      code: 5,
+      stderr: expect.stringMatching(/key [\da-f]{18} replaces it\. Nothing was changed\n$/),
+    });
+    const next = (await answered('key', 'list', 'rotating')) as { keyId: string; replaces?: string }[];
+    const { keyId } = next.find(({ replaces }) => replaces === old.keyId)!;
+    expect(await answered('key', 'expire', 'rotating', keyId, '--in', '90m')).toMatchObject({ keyId, state: 'active' });
+    expect(await answered('key', 'rotate', 'rotating', keyId, '--overlap', '0s')).toMatchObject({
+      replaces: keyId,
+      replaced: { state: 'revoked' },
+    });
+    expect((await headgate('key', 'expire', 'rotating', keyId, '--in', '1m')).code).toBe(5);
+    expect((await headgate('key', 'expire', 'rotating', keyId)).stderr).toContain('given, or --in, and not both');
+    expect((await headgate('key', 'rotate', 'rotating', keyId, '--overlap', 'soon')).stderr).toContain('--overlap');
+  });
 });

@@ -127,6 +127,31 @@ describe('a key', () => {
     await expect(ageing.handler(call({ 'x-api-key': secret }))).rejects.toEqual(new Error('Unauthorized'));
   });
 
+  it('that was rotated lets its entity in beside the new one until the overlap is over, and then only the new one does', async () => {
+    const { entity, secret, keyId } = await keyed();
+    // Its clock never goes back: it is nobody else's.
+    const ageing = await coldStart(() => import('../../lambda/authorizer.js'));
+    expect((await decided({ 'x-api-key': secret }, {}, ageing.handler)).effect).toBe('Allow');
+    const rotated = await admin.rotateKey({ entity, keyId, overlapMs: 3_600_000 });
+    const end = Date.parse(rotated.replaced.expiresAt ?? '');
+    const letIn = async (key: string) => (await decided({ 'x-api-key': key }, {}, ageing.handler)).context.entity;
+
+    expect(await letIn(rotated.secret)).toBe(entity);
+    // What it read before the rotation is older than a minute by then.
+    atBothEnds(end - 1);
+    expect([await letIn(secret), await letIn(rotated.secret)]).toEqual([entity, entity]);
+    atBothEnds(end);
+    await expect(ageing.handler(call({ 'x-api-key': secret }))).rejects.toEqual(new Error('Unauthorized'));
+    expect(await letIn(rotated.secret)).toBe(entity);
+  });
+
+  it('that was replaced without an overlap is refused at once where it was not used before', async () => {
+    const { entity, secret, keyId } = await keyed();
+    const rotated = await admin.rotateKey({ entity, keyId, overlapMs: 0 });
+    await expect(handler(call({ 'x-api-key': secret }))).rejects.toEqual(new Error('Unauthorized'));
+    expect((await decided({ 'x-api-key': rotated.secret })).effect).toBe('Allow');
+  });
+
   it('draws on nothing when it is refused', async () => {
     const { entity, secret, keyId } = await keyed();
     await admin.revokeKey({ entity, keyId });
