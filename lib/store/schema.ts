@@ -65,6 +65,11 @@ export const DIRECTORY_PARTITIONS = 16;
 export const directoryPk = (namespace: string, partition: number): string => `${namespace}#dir#${partition}`;
 /** `month`: YYYY-MM, in UTC. */
 export const auditPk = (namespace: string, month: string): string => `${namespace}#audit#${month}`;
+/** What manifests manage in a namespace: a line for each thing, and one head. */
+export const manifestPk = (namespace: string): string => `${namespace}#manifest`;
+export const MANIFEST_HEAD_SK = 'head';
+export const MANAGED_PREFIX = 'managed#';
+export const managedSk = (thingId: string): string => `${MANAGED_PREFIX}${thingId}`;
 export const leasePk = (namespace: string, leaseId: string): string => `${namespace}#lease#${leaseId}`;
 
 export const SYSTEM_SK = 'system';
