@@ -65,25 +65,40 @@ export async function createEntity(store: Store, namespace: string, author: Auth
   if (parent === id) throw new InvalidArgument({ field: 'parent', value: parent, expected: 'another entity than itself' });
   return attempted(`entity ${JSON.stringify(id)}`, async () => {
     const above = parent === undefined ? undefined : await readEntity(store, namespace, parent);
-    if (parent !== undefined && (above === undefined || above.deleting)) throw noSuchParent(parent);
-    const ancestry = above === undefined ? [] : ancestryBelow(above);
-    checkDepth(parent, ancestry, 0);
-    const record = recordOf(
-      { entity: id, cascade: false, ancestors: [], createdAt: new Date(author.nowMs).toISOString() },
-      entity,
-      ancestry,
-    );
-    const { change, record: audit } = audited(namespace, author, { action: 'entity.create', target: { entity: id }, to: record });
-    const result = await store.transact([
-      { kind: 'put', item: entityItem(namespace, record, ancestry, change), ifAbsent: true },
-      audit,
-      { kind: 'put', item: directoryItem(namespace, id) },
-      ...(above === undefined ? [] : linkOperations(namespace, id, above)),
-    ]);
+    const { record, operations } = creation(namespace, author, entity, above);
+    const result = await store.transact([...operations, ...(above === undefined ? [] : linkOperations(namespace, id, above))]);
     if (result.applied) return record;
     if (result.failed.some(({ index }) => index === 0)) throw new EntityExists(id);
     return undefined;
   });
+}
+
+/**
+ * A new entity's record, and the operations that store it, its history and its line in the directory; the first is the record's. What links it with
+ * its parent is not among them. Throws `InvalidArgument` where the parent is not there, is being deleted or has two ancestors of its own.
+ */
+export function creation(
+  namespace: string,
+  author: Author,
+  entity: NewEntity,
+  above: StoredEntity | undefined,
+): { readonly record: EntityRecord; readonly operations: readonly Operation[] } {
+  checkEntity(entity);
+  const { entity: id, parent } = entity;
+  if (parent !== undefined && (above === undefined || above.deleting)) throw noSuchParent(parent);
+  const ancestry = above === undefined ? [] : ancestryBelow(above);
+  checkDepth(parent, ancestry, 0);
+  const createdAt = new Date(author.nowMs).toISOString();
+  const record = recordOf({ entity: id, cascade: false, ancestors: [], createdAt }, entity, ancestry);
+  const { change, record: audit } = audited(namespace, author, { action: 'entity.create', target: { entity: id }, to: record });
+  return {
+    record,
+    operations: [
+      { kind: 'put', item: entityItem(namespace, record, ancestry, change), ifAbsent: true },
+      audit,
+      { kind: 'put', item: directoryItem(namespace, id) },
+    ],
+  };
 }
 
 export async function getEntity(store: Store, namespace: string, entity: string): Promise<EntityRecord | undefined> {
@@ -113,13 +128,7 @@ export async function updateEntity(store: Store, namespace: string, author: Auth
     checkDepth(parent, ancestry, levels.length);
     const followers = followUpdates(namespace, { record, ancestry }, levels);
     if (followers.length === 0 && isDeepStrictEqual(record, seen.record)) return record;
-    const { change: id, record: audit } = audited(namespace, author, {
-      action: 'entity.update',
-      target: { entity },
-      from: seen.record,
-      to: record,
-    });
-    const head: Operation[] = [entityUpdate(namespace, seen, record, ancestry, id), audit];
+    const head = [...updateOperations(namespace, author, seen, record, ancestry)];
     if (parent !== before) head.push(...moveOperations(namespace, seen, above));
     const room = MOST_OPERATIONS - head.length;
     const result = await store.transact([...head, ...followers.slice(0, room)]);
@@ -127,6 +136,34 @@ export async function updateEntity(store: Store, namespace: string, author: Auth
     if (followers.length > room) await bringDown(store, namespace, entity);
     return record;
   });
+}
+
+/** The operations that change an entity as it was seen to another record below these ancestors; the first is the record's. */
+function updateOperations(
+  namespace: string,
+  author: Author,
+  seen: StoredEntity,
+  to: EntityRecord,
+  ancestry: readonly Ancestor[],
+): readonly Operation[] {
+  const target = { entity: to.entity };
+  const { change, record } = audited(namespace, author, { action: 'entity.update', target, from: seen.record, to });
+  return [entityUpdate(namespace, seen, to, ancestry, change), record];
+}
+
+/**
+ * The operations of a change that nothing has to follow: of an entity without children, or of nothing that descendants' records repeat. The first is
+ * the record's. Undefined for any other change.
+ */
+export function plainUpdate(
+  namespace: string,
+  author: Author,
+  seen: StoredEntity,
+  change: EntityChange,
+): readonly Operation[] | undefined {
+  checkEntity(change);
+  if (change.parent !== undefined || seen.deleting || (passesDown(change) && seen.children > 0)) return undefined;
+  return updateOperations(namespace, author, seen, recordOf(seen.record, change, seen.ancestry), seen.ancestry);
 }
 
 /** Whether descendants' records repeat what is changed. */
