@@ -67,7 +67,8 @@ export function requireUnchanged(namespace: string, { record, version }: StoredE
   return { kind: 'requirePresent', key: metaKey(namespace, record.entity), ifEqual: { version } };
 }
 
-const linkKey = (namespace: string, parent: string, child: string) => ({
+/** Where the link to a child is. */
+export const linkKey = (namespace: string, parent: string, child: string) => ({
   pk: entityPk(namespace, parent),
   sk: childSk(child),
 });

@@ -60,7 +60,7 @@ interface HeadItem {
   readonly untilMs?: number;
 }
 
-function headOf(item: Item | undefined): Head {
+export function headOf(item: Item | undefined): Head {
   if (item === undefined) return NOTHING_APPLIED;
   const { revision, writes, token, appliedBy, appliedAtMs = 0, holder, sinceMs = 0, untilMs = 0 } = item as Item & HeadItem;
   return {

@@ -7,6 +7,9 @@ import { readThings, type StoredThing } from './read-things.js';
 import { type Thing, thingId, thingOf } from './thing.js';
 import { type EntityState, entityState, sameState, settingState, storedState, type ThingState } from './thing-state.js';
 
+/** Below all levels that entities can have. */
+const DEEPEST = 4;
+
 /** What is to be done so that the store holds what a manifest says. Plain JSON: it can be kept in a file and applied later. */
 export interface Plan {
   readonly namespace: string;
@@ -135,8 +138,27 @@ export async function planManifest(store: Store, manifest: Manifest, options: Pl
 function wantedThings({ settings, entities }: Manifest): ReadonlyMap<string, ThingState> {
   return new Map<string, ThingState>([
     ...settings.map((one) => [thingId({ kind: 'setting', scope: one.scope }), settingState(one)] as const),
-    ...entities.map((one) => [thingId({ kind: 'entity', entity: one.entity }), entityState(one)] as const),
+    ...byLevel(entities).map((one) => [thingId({ kind: 'entity', entity: one.entity }), entityState(one)] as const),
   ]);
+}
+
+/** Roots, then their children, and so on; last what hangs on entities that the manifest does not name, which may lie below those that it does. */
+function byLevel(entities: readonly NewEntity[]): readonly NewEntity[] {
+  const levels = new Map<string, number>();
+  const byName = new Map(entities.map((one) => [one.entity, one]));
+  const levelOf = ({ entity, parent }: NewEntity): number => {
+    const known = levels.get(entity);
+    if (known !== undefined) return known;
+    levels.set(entity, 0);
+    const above = parent === undefined ? undefined : byName.get(parent);
+    const level = parent === undefined ? 0 : above === undefined ? DEEPEST : levelOf(above) + 1;
+    levels.set(entity, level);
+    return level;
+  };
+  return entities
+    .map((one) => ({ one, level: levelOf(one) }))
+    .sort((a, b) => a.level - b.level)
+    .map(({ one }) => one);
 }
 
 /** The ids of parents that a manifest does not name itself. */

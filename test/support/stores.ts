@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { HeadgateAdmin } from '../../lib/admin.js';
+import { HeadgateAdmin, type HeadgateAdminOptions } from '../../lib/admin.js';
 import { FakeClock } from '../../lib/clock.js';
 import { RateLimiter } from '../../lib/limiter.js';
 import type { RateLimiterOptions } from '../../lib/limiter-options.js';
@@ -19,7 +19,7 @@ export interface TestBed {
   readonly namespace: string;
   /** A new limiter, as another process would have it: it shares the buckets and has seen none of them. */
   readonly limiter: (options?: RateLimiterOptions) => RateLimiter;
-  readonly admin: () => HeadgateAdmin;
+  readonly admin: (options?: HeadgateAdminOptions) => HeadgateAdmin;
   readonly bucket: (entity?: string, resource?: string) => BucketKey;
 }
 
@@ -39,7 +39,7 @@ export function testBed(store: Store, clock = new FakeClock(START_MS)): TestBed 
     clock,
     namespace,
     limiter: (options = {}) => new RateLimiter({ store, clock, namespace, deadlineMs: DEADLINE_MS, ...options }),
-    admin: () => new HeadgateAdmin({ store, clock, namespace }),
+    admin: (options = {}) => new HeadgateAdmin({ store, clock, namespace, ...options }),
     bucket: (entity = 'key-123', resource = 'gpt-4') => ({ namespace, resource, entity, shard: 0 }),
   };
 }
