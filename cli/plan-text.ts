@@ -1,10 +1,11 @@
 /** A plan as a person reads it: what is made, changed and removed, line by line. */
+
+import { limitText } from '../lib/config/limit-text.js';
 import type { ScopeContent } from '../lib/config/scope-limits.js';
 import type { Limit } from '../lib/core/limit.js';
 import { countsOf, type Plan, type Step } from '../lib/manifest/plan.js';
 import { thingText } from '../lib/manifest/thing.js';
 import type { EntityState, ThingState } from '../lib/manifest/thing-state.js';
-import { limitText } from './limit-text.js';
 
 export interface PlanTextOptions {
   /** Every step, however many there are. @default false: the first twenty of each kind */

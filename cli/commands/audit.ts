@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
 import type { AuditRecord, AuditTarget } from '../../lib/config/audit.js';
+import { limitText } from '../../lib/config/limit-text.js';
 import type { ScopeContent } from '../../lib/config/scope-limits.js';
 import { scopeText } from '../../lib/config/scope-limits.js';
 import { type Answer, type Cell, lines, table } from '../answer.js';
 import type { Execute } from '../execute.js';
-import { limitText } from '../limit-text.js';
 import { numberOf } from '../scope-options.js';
 
 interface AuditFlags {

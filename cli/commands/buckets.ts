@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { parseLimitText } from '../../lib/config/limit-text.js';
 import { PRIORITIES, type Priority } from '../../lib/config/priorities.js';
 import type { Lease } from '../../lib/lease.js';
 import type { Denial } from '../../lib/rate-limit-exceeded.js';
@@ -6,7 +7,6 @@ import type { LimitReport } from '../../lib/report.js';
 import { type Answer, type Cell, done, lines, type Table, table } from '../answer.js';
 import type { Execute } from '../execute.js';
 import { EXIT, Interrupted } from '../exit-codes.js';
-import { parseLimitText } from '../limit-text.js';
 import { numberOf } from '../scope-options.js';
 import { parseTokens } from '../tokens-text.js';
 

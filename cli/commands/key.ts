@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
 import { type ApiKey, isLive } from '../../lib/config/api-keys.js';
+import { timeMs } from '../../lib/config/limit-text.js';
 import { InvalidArgument } from '../../lib/errors.js';
 import { type Cell, done, fields, lines, table } from '../answer.js';
 import type { Execute } from '../execute.js';
-import { timeMs } from '../limit-text.js';
 
 const SHOWN_ONCE = lines({ text: 'The secret is not shown again: only its hash is stored.', tone: 'warning' });
 

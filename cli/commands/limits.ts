@@ -1,11 +1,11 @@
 import type { Command } from 'commander';
+import { limitText, parseLimitText } from '../../lib/config/limit-text.js';
 import { scopeText } from '../../lib/config/scope-limits.js';
 import type { ScopeOptions } from '../../lib/config/scope-rules.js';
 import type { Limit } from '../../lib/core/limit.js';
 import { type Answer, type Cell, done, fields, lines, type Table, table } from '../answer.js';
 import type { Execute } from '../execute.js';
 import { NotFound } from '../exit-codes.js';
-import { limitText, parseLimitText } from '../limit-text.js';
 import { rulesOf, scopeOf, withRules, withScope } from '../scope-options.js';
 
 /** `headgate limits`: what is stored for each scope, and which of it applies. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { limitText, parseLimitText } from '../../cli/limit-text.js';
+import { limitText, parseLimitText } from '../../lib/config/limit-text.js';
 import { Limit } from '../../lib/core/limit.js';
 
 describe('the text of a limit', () => {
@@ -60,7 +60,7 @@ describe('the text of a limit', () => {
     { text: 'rpm=1/minute,bursts=2', message: 'Expected limit rpm.bursts to be left out' },
     {
       text: 'usd=1/calendar-day,burst=2',
-      message: 'Expected limit usd.burst to be left out: only a refilled limit has a burst, got "2"',
+      message: 'Expected limit usd.burst to be left out: only a refilled limit has a burst, got 2',
     },
     { text: 'usd=1/calendar-day,timeZone=Mars', message: 'Expected limit usd.timeZone to be' },
   ])('$text is refused by name', ({ text, message }) => {
