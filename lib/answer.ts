@@ -2,6 +2,7 @@ import type { Admission } from './admission/admission.js';
 import type { BucketDemand } from './admission/bucket-demand.js';
 import type { Decision } from './admission/operation.js';
 import type { Choice } from './admission/shard-choice.js';
+import { nextBoundaryFs } from './core/coming-forms.js';
 import { FS_PER_MS } from './core/time.js';
 import type { DecidedBy } from './lease.js';
 import { type Denial, denialOf } from './rate-limit-exceeded.js';
@@ -19,17 +20,30 @@ export interface Granted {
 /** A denial is final for a request that may take a place in the queue: the queue is longer than it would wait. */
 export type Answer = Granted | { readonly granted: false; readonly denial: Denial; readonly mayQueue: boolean };
 
-/** The answer to a request, a bucket a level. A split bucket that denies leads to another of its shards, once. */
+/**
+ * The answer to a request, a bucket a level. A split bucket that denies leads to another of its shards, once. No place in a queue lies beyond the next
+ * boundary of a schedule: whoever would wait longer asks again then.
+ */
 export async function answerTo(
   admission: Admission,
   choices: readonly Choice[],
   maxWaitMs: number | undefined,
   decidedBy: DecidedBy,
+  nowFs: bigint,
 ): Promise<Answer> {
-  const mayQueue = choices.every(([{ demands }]) =>
-    demands.every(({ limit, within = limit.capacity }) => within === limit.capacity),
-  );
-  const maxWaitFs = mayQueue && maxWaitMs !== undefined ? BigInt(Math.floor(maxWaitMs)) * FS_PER_MS : 0n;
+  const demanded = choices.flatMap(([{ demands }]) => demands);
+  const reserves = demanded.every(({ limit, within = limit.capacity }) => within === limit.capacity);
+  const mostFs = reserves && maxWaitMs !== undefined ? BigInt(Math.floor(maxWaitMs)) * FS_PER_MS : 0n;
+  const boundaryFs =
+    mostFs === 0n
+      ? undefined
+      : nextBoundaryFs(
+          demanded.map(({ limit }) => limit),
+          nowFs,
+        );
+  const isCut = boundaryFs !== undefined && boundaryFs - nowFs < mostFs;
+  const maxWaitFs = isCut ? boundaryFs - nowFs : mostFs;
+  const mayQueue = reserves && !isCut;
   const buckets = choices.map(([bucket]) => bucket);
   const decisions = await admission.acquire(buckets, maxWaitFs);
   if (grantedAll(decisions)) return { granted: true, admission, buckets, decisions, decidedBy };

@@ -16,11 +16,11 @@ export type { KeyName, KeyRotation, RotatedKey } from './config/key-changes.js';
 export type { Priority, PriorityShares } from './config/priorities.js';
 export type { Level, ScopeName } from './config/resolution.js';
 export type { ScopeOptions, ScopeRules } from './config/scope-rules.js';
+export type { Counts } from './core/counts.js';
 export {
   type BucketOptions,
   type ConcurrencyLimit,
   type ConcurrentOptions,
-  type Counts,
   type CustomBucket,
   Limit,
   type QuotaLimit,
@@ -29,6 +29,7 @@ export {
   type TokenBucketLimit,
   type WindowOptions,
 } from './core/limit.js';
+export type { ScheduleEntry } from './core/schedule-entry.js';
 export type { TokenWeights } from './core/weights.js';
 export {
   ChangeConflict,

@@ -5,7 +5,7 @@ import type { Choice, SplitBucket } from './admission/shard-choice.js';
 import { emptyTally, type Stats, type Tally } from './admission/tally.js';
 import { type Answer, answerTo, type Granted, queuedFs, remainingReports, startOf } from './answer.js';
 import { bucketDemands } from './bucket-demands.js';
-import { type Clock, correctedByMs, nowFs, steadyMs } from './clock.js';
+import { type Clock, correctedByMs, nowFs, nowMs, steadyMs } from './clock.js';
 import type { CacheStats } from './config/item-cache.js';
 import { carried, type Level, Resolution, type Resolved } from './config/resolution.js';
 import { checkContext } from './context-tokens.js';
@@ -26,7 +26,7 @@ import {
   type NeededRequest,
   type Subject,
 } from './request.js';
-import { availableIn, type LevelStanding, readStanding, statusesOf, waitMsIn } from './standing.js';
+import { availableIn, denialIn, type LevelStanding, readStanding, statusesOf, waitMsIn } from './standing.js';
 import { dateOf, type Status } from './status.js';
 import { StoreFailure } from './store/store.js';
 
@@ -190,8 +190,11 @@ export class RateLimiter {
     let choices: readonly Choice[] | undefined;
     let answer: Answer;
     try {
-      choices = (await this.#buckets(request, given)).map((split) => this.#admission.chosen(split));
-      answer = await answerTo(this.#admission, choices, request.maxWaitMs, 'store');
+      const splits = await this.#buckets(request, given);
+      choices = splits.map((split) => this.#admission.chosen(split));
+      answer = splits.every(({ fits }) => fits)
+        ? await answerTo(this.#admission, choices, request.maxWaitMs, 'store', nowFs(this.#clock))
+        : await this.#tooEarly(splits);
     } catch (error) {
       if (!(error instanceof StoreFailure)) throw error;
       this.#tally.unavailable += 1;
@@ -201,9 +204,15 @@ export class RateLimiter {
     return answer;
   }
 
+  /** The denial of a request that the present forms of its limits are too small for. It is not news to any bucket. */
+  async #tooEarly(splits: readonly SplitBucket[]): Promise<Answer> {
+    const standing = await readStanding(this.#admission, splits, () => nowFs(this.#clock));
+    return { granted: false, denial: denialIn(standing), mayQueue: false };
+  }
+
   /** What `onUnavailable` says of a request that the database did not decide. `choices` undefined: its limits could not be read either. */
   async #undecided(choices: readonly Choice[] | undefined, maxWaitMs: number | undefined, cause: StoreFailure): Promise<Answer> {
-    if (this.#settings.onUnavailable === 'allow') return answerTo(this.#admission, [], 0, 'allow');
+    if (this.#settings.onUnavailable === 'allow') return answerTo(this.#admission, [], 0, 'allow', nowFs(this.#clock));
     const scaled = choices && this.#fallback?.scaled(choices.map(([bucket]) => bucket));
     if (this.#fallback === undefined || scaled === undefined) throw unavailable(cause);
     return answerTo(
@@ -211,6 +220,7 @@ export class RateLimiter {
       scaled.map((bucket) => [bucket]),
       maxWaitMs,
       'local',
+      nowFs(this.#clock),
     );
   }
 
@@ -262,16 +272,15 @@ export class RateLimiter {
   ): readonly SplitBucket[] | Promise<readonly SplitBucket[]> {
     const { entity, resource, consume, also = [], priority = 'normal' } = request;
     if (given === undefined || also.length > 0) return this.#configuredBuckets(request, given);
-    return bucketDemands([{ entity, limits: given }], { namespace: this.#settings.namespace, resource, consume, priority });
+    return bucketDemands([{ entity, limits: given }], { ...this.#here(), resource, consume, priority });
   }
 
   async #configuredBuckets(request: AcquireRequest, given: readonly Limit[] | undefined): Promise<readonly SplitBucket[]> {
     const { entity, resource, consume, contextTokens, also = [] } = request;
-    const { namespace } = this.#settings;
     const asked = async (part: AlsoConsumed & Pick<AcquireRequest, 'contextTokens'>) => {
       const resolved = await this.#resolved({ entity, resource: part.resource }, given);
       checkContext(resolved, part);
-      return bucketDemands(resolved.levels, { namespace, priority: request.priority ?? resolved.priority, ...part });
+      return bucketDemands(resolved.levels, { ...this.#here(), priority: request.priority ?? resolved.priority, ...part });
     };
     const own = { resource, consume, contextTokens };
     if (also.length === 0) return asked(own);
@@ -285,6 +294,10 @@ export class RateLimiter {
     });
   }
 
+  #here(): { readonly namespace: string; readonly nowMs: number } {
+    return { namespace: this.#settings.namespace, nowMs: nowMs(this.#clock) };
+  }
+
   /** Every level's bucket as it stands now, and what `needed` asks of it. */
   async #standing(
     { entity, resource }: Subject,
@@ -294,8 +307,7 @@ export class RateLimiter {
   ): Promise<readonly LevelStanding[]> {
     try {
       const { levels } = await this.#resolved({ entity, resource }, given, how);
-      const { namespace } = this.#settings;
-      const buckets = bucketDemands(levels, { namespace, resource, consume: needed, priority: 'critical' });
+      const buckets = bucketDemands(levels, { ...this.#here(), resource, consume: needed, priority: 'critical' });
       return await readStanding(this.#admission, buckets, () => nowFs(this.#clock));
     } catch (error) {
       throw error instanceof StoreFailure ? unavailable(error) : error;

@@ -1,4 +1,4 @@
-import type { Counts } from './core/limit.js';
+import type { Counts } from './core/counts.js';
 import type { LimitReport } from './report.js';
 
 /**

@@ -1,5 +1,5 @@
+import type { Counts } from './core/counts.js';
 import { type Demand, judge, type Verdict } from './core/decision.js';
-import type { Counts } from './core/limit.js';
 import { type Stored, spanFs, standingOf } from './core/standing.js';
 import { FS_PER_MS } from './core/time.js';
 

@@ -2,7 +2,7 @@
 import type { Admission } from './admission/admission.js';
 import type { BucketDemand } from './admission/bucket-demand.js';
 import type { SplitBucket } from './admission/shard-choice.js';
-import { denialOf } from './rate-limit-exceeded.js';
+import { type Denial, denialOf } from './rate-limit-exceeded.js';
 import { reports } from './report.js';
 import { type LimitStatus, statusOf, together } from './status.js';
 import type { BucketState } from './store/store.js';
@@ -58,6 +58,17 @@ export function waitMsIn(levels: readonly LevelStanding[]): number {
       .map(({ key, demands, state }) => denialOf(reports(key, demands, state, atFs)).retryAfterMs);
     return Math.max(longest, Math.min(...waitsMs));
   }, 0);
+}
+
+/** What a request is told that none of these levels has room for now: of each, the shard that has it first. */
+export function denialIn(levels: readonly LevelStanding[]): Denial {
+  return denialOf(
+    levels.flatMap(({ shards, atFs }) => {
+      const found = shards.map(({ key, demands, state }) => reports(key, demands, state, atFs));
+      const [first = [], ...others] = found;
+      return others.reduce((best, one) => (denialOf(one).retryAfterMs < denialOf(best).retryAfterMs ? one : best), first);
+    }),
+  );
 }
 
 /** Every limit of one level, its shards summed up. */

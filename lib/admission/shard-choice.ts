@@ -7,6 +7,8 @@ export interface SplitBucket {
   /** The first so many of them are large enough for the request. */
   readonly holding: number;
   readonly shard: (index: number) => BucketDemand;
+  /** False: a scheduled limit is too small for it now, and will not be. */
+  readonly fits: boolean;
 }
 
 /** A shard to ask, and, where there is another, the one to ask when it denies. */

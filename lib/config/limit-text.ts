@@ -1,5 +1,6 @@
 /** Limits as a person writes them, on a command line or in a manifest, and reads them in a table: `rpm=60/minute`, `usd=5000000/calendar-month,timeZone=Europe/Paris`. */
-import { inferCounts, type Limit, parseLimit } from '../core/limit.js';
+import { inferCounts } from '../core/counts.js';
+import { type Limit, parseLimit } from '../core/limit.js';
 import { InvalidArgument } from '../errors.js';
 
 const EXPECTED =

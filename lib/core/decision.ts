@@ -2,16 +2,20 @@
 
 import type { Branch, LimitWrite } from './branch.js';
 import { fullAtUnder } from './bucket.js';
+import { scheduledWaitFs } from './coming-forms.js';
+import { formsOf } from './forms.js';
 import { type Limit, rateOf } from './limit.js';
 import { limitWaitFs, type Standing, type Stored, standingOf } from './standing.js';
 
 /** What a request asks of one limit: `cost` tokens, 0 for a limit of its bucket that it does not consume. */
 export interface Demand {
   readonly limit: Limit;
-  /** Whole tokens, 0 to `within`, else to the capacity. */
+  /** Whole tokens, 0 to `within`, else to the capacity; of a scheduled limit to those of any of its forms. */
   readonly cost: number;
   /** How much of the capacity may be in use with this request: less than all leaves headroom for others. @default all */
   readonly within?: number | undefined;
+  /** The share of the capacity that is `within`, of any form of a scheduled limit. @default 1 */
+  readonly share?: number | undefined;
   /** Nothing is drawn, whatever the cost: it is only counted. @default false */
   readonly bypass?: boolean | undefined;
   /** Of a concurrency limit: the key of the slot it takes, the same in all attempts. Needed where the cost is 1. */
@@ -39,12 +43,18 @@ export interface Verdict extends Standing {
 
 /** The verdict of every limit, in the order of the demands, at one instant. */
 export function judge(demands: readonly Demand[], stored: Stored, nowFs: bigint): readonly Verdict[] {
-  return demands.map(({ limit, cost, within, bypass }) => ({
-    limit,
-    cost,
-    ...standingOf(limit, stored, nowFs),
-    waitFs: bypass ? 0n : limitWaitFs(limit, stored, nowFs, cost, within),
+  return demands.map((demand) => ({
+    limit: demand.limit,
+    cost: demand.cost,
+    ...standingOf(demand.limit, stored, nowFs),
+    waitFs: waitOf(demand, stored, nowFs),
   }));
+}
+
+function waitOf({ limit, cost, within, share = 1, bypass }: Demand, stored: Stored, nowFs: bigint): bigint {
+  if (bypass) return 0n;
+  if (formsOf(limit) !== undefined) return scheduledWaitFs({ limit, cost, share }, stored, nowFs);
+  return limitWaitFs(limit, stored, nowFs, cost, within);
 }
 
 /** Whether every limit admits its cost now. */

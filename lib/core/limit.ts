@@ -1,12 +1,12 @@
 import { InvalidArgument } from '../errors.js';
 import { checkTimeZone } from './calendar.js';
+import { COUNTS, type Counts, inferCounts } from './counts.js';
+import { takesForms } from './forms.js';
 import type { Quota, Session } from './quota.js';
+import { checkedSchedule, formFields, type ScheduleEntry } from './schedule-entry.js';
 import type { Concurrency } from './slots.js';
 import { FS_PER_MS } from './time.js';
 import { parseWeights, type TokenWeights } from './weights.js';
-
-/** What one unit of a limit stands for, so that a gateway knows what to consume and what to settle. */
-export type Counts = 'requests' | 'tokens' | 'inputTokens' | 'outputTokens' | 'microUsd' | 'inFlight' | 'custom';
 
 /** What every limit has besides its arithmetic. */
 export interface Counted {
@@ -17,6 +17,8 @@ export interface Counted {
   readonly mode?: 'observe';
   /** What a token of each part of a call counts, of limits that count tokens. Absent: 1. */
   readonly weights?: TokenWeights;
+  /** Other amounts at other times. Absent: the same at all times. */
+  readonly schedule?: readonly ScheduleEntry[];
 }
 
 /**
@@ -49,6 +51,11 @@ interface CountOptions {
   readonly counts?: Counts;
   /** 'observe' decides and reports, and never denies: to try a limit out, or as a soft one. @default 'enforce' */
   readonly mode?: Mode;
+  /**
+   * Other amounts at other times: `[{ cron: '* 9-17 * * 1-5', timeZone: 'Europe/Berlin', scale: 0.5 }]` halves the limit in business hours.
+   * @default the same at all times
+   */
+  readonly schedule?: readonly ScheduleEntry[];
 }
 
 interface TokenOptions extends CountOptions {
@@ -95,7 +102,7 @@ const MAX_WINDOW_DAYS = 10_000_000;
 const MAX_AMOUNT_PER_MS = 10_000_000_000;
 const MAX_WINDOW_FS = BigInt(MAX_WINDOW_DAYS) * BigInt(MS_PER_DAY) * FS_PER_MS;
 
-const TOKEN_FIELDS = ['counts', 'mode', 'weights'];
+const TOKEN_FIELDS = ['counts', 'mode', 'weights', 'schedule'];
 
 const per =
   (periodMs: number) =>
@@ -186,20 +193,7 @@ export function parseLimit(value: unknown, field: string): Limit {
   return defined(fields as unknown as CustomBucket, field);
 }
 
-const COUNTS: readonly Counts[] = ['requests', 'tokens', 'inputTokens', 'outputTokens', 'microUsd', 'inFlight', 'custom'];
-
 const MODES: readonly Mode[] = ['enforce', 'observe'];
-
-/** What a conventional name counts: `rps rpm rph rpd` requests, `tps tpm tph tpd` tokens, `itpm`, `otpm`, `usd…`, `inflight`. */
-export function inferCounts(name: string): Counts {
-  if (/^rp[smhd]$/.test(name)) return 'requests';
-  if (/^tp[smhd]$/.test(name)) return 'tokens';
-  if (name === 'itpm') return 'inputTokens';
-  if (name === 'otpm') return 'outputTokens';
-  if (name.startsWith('usd')) return 'microUsd';
-  if (name === 'inflight') return 'inFlight';
-  return 'custom';
-}
 
 function defined(bucket: LooseBucket, at: string, as: Partial<Record<keyof CustomBucket, string>> = {}): TokenBucketLimit {
   const name = (field: keyof CustomBucket) => `${at}.${as[field] ?? field}`;
@@ -228,7 +222,7 @@ function defined(bucket: LooseBucket, at: string, as: Partial<Record<keyof Custo
     ...counted(bucket.name, bucket, at),
   });
   rates.set(limit, { tokenFs, windowFs });
-  return limit;
+  return withForms(limit, at);
 }
 
 function quota(name: unknown, amount: unknown, options: unknown, at: string, as = 'capacity'): QuotaLimit {
@@ -247,7 +241,7 @@ function quota(name: unknown, amount: unknown, options: unknown, at: string, as 
     ...counted(name, counting, at),
   });
   withoutRate.add(limit);
-  return limit;
+  return withForms(limit, at);
 }
 
 function session(name: unknown, amount: unknown, options: unknown, at: string, as = 'capacity'): SessionLimit {
@@ -263,11 +257,11 @@ function session(name: unknown, amount: unknown, options: unknown, at: string, a
     ...counted(name, counting, at),
   });
   withoutRate.add(limit);
-  return limit;
+  return withForms(limit, at);
 }
 
 function concurrent(name: unknown, slots: unknown, options: unknown, at: string, as = 'capacity'): ConcurrencyLimit {
-  const { leaseMs, counts, mode } = knownFields(Object(options) as Partial<ConcurrentOptions>, CONCURRENT_FIELDS, at);
+  const { leaseMs, counts, mode, schedule } = knownFields(Object(options) as Partial<ConcurrentOptions>, CONCURRENT_FIELDS, at);
   limitName(name, `${at}.name`);
   integerIn(slots, 1, MAX_SLOTS, `${at}.${as}`);
   integerIn(leaseMs, 1, MS_PER_DAY, `${at}.leaseMs`);
@@ -276,20 +270,34 @@ function concurrent(name: unknown, slots: unknown, options: unknown, at: string,
     name,
     capacity: slots,
     leaseMs,
-    ...counted(name, { counts: counts ?? 'inFlight', mode }, at),
+    ...counted(name, { counts: counts ?? 'inFlight', mode, schedule }, at),
   });
   withoutRate.add(limit);
+  return withForms(limit, at);
+}
+
+/** The limit, with what its schedule makes of it. */
+function withForms<L extends Limit>(limit: L, at: string): L {
+  const { schedule } = limit;
+  if (schedule === undefined) return limit;
+  const entries = [...schedule, {}];
+  const forms = entries.map((entry, index) => parseLimit(formFields(limit, entry), `${at}.schedule[${index}]`));
+  takesForms(limit, schedule, forms);
   return limit;
 }
 
-const CONCURRENT_FIELDS = ['leaseMs', 'counts', 'mode'];
+const CONCURRENT_FIELDS = ['leaseMs', 'counts', 'mode', 'schedule'];
 const QUOTA_FIELDS = ['per', 'timeZone', ...TOKEN_FIELDS];
 const WINDOW_FIELDS = ['everyMs', ...TOKEN_FIELDS];
 
 type Counting = { readonly [Field in keyof TokenOptions]?: TokenOptions[Field] | undefined };
 
 /** What a limit counts, whether it is observed, and what a token weighs. */
-function counted(name: string, { counts = inferCounts(name), mode, weights }: Counting, at: string): Omit<Counted, 'name'> {
+function counted(
+  name: string,
+  { counts = inferCounts(name), mode, weights, schedule }: Counting,
+  at: string,
+): Omit<Counted, 'name'> {
   if (!COUNTS.includes(counts)) {
     throw new InvalidArgument({ field: `${at}.counts`, value: counts, expected: `one of ${COUNTS.join(', ')}` });
   }
@@ -297,7 +305,12 @@ function counted(name: string, { counts = inferCounts(name), mode, weights }: Co
     throw new InvalidArgument({ field: `${at}.mode`, value: mode, expected: `one of ${MODES.join(', ')}` });
   }
   const weighing = weights === undefined ? {} : { weights: parseWeights(weights, counts, `${at}.weights`) };
-  return { counts, ...(mode === 'observe' && { mode }), ...weighing };
+  return {
+    counts,
+    ...(mode === 'observe' && { mode }),
+    ...weighing,
+    ...(schedule && { schedule: checkedSchedule(schedule, `${at}.schedule`) }),
+  };
 }
 
 type LooseBucket = Omit<CustomBucket, keyof TokenOptions> & Counting;

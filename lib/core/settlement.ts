@@ -2,7 +2,7 @@
 
 import type { LimitWrite } from './branch.js';
 import type { Position } from './bucket.js';
-import type { Counts } from './limit.js';
+import type { Counts } from './counts.js';
 import { NOTHING_USED, predictUse, thenAdjustUse, type WindowStep, type WindowUse, windowEnded } from './quota.js';
 import type { Stored } from './standing.js';
 import type { TokenWeights } from './weights.js';

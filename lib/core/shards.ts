@@ -1,4 +1,5 @@
 /** A limit split over several buckets, so that one hot key is not bound by what one item takes: all shards together hold exactly what the limit holds. */
+import { formsOf, takesForms } from './forms.js';
 import { type Limit, type Rate, rateOf, slowed, withCapacity } from './limit.js';
 
 export const MOST_SHARDS = 64;
@@ -13,7 +14,19 @@ export function shardsOf<L extends Limit>(limit: L, count: number): readonly L[]
   if (count === 1) return [limit];
   const known = divided.get(limit)?.get(count);
   if (known !== undefined) return known as readonly L[];
-  const shards = Array.from({ length: count }, (_, index) => shardOf(limit, index, count) as L);
+  const scheduled = formsOf(limit);
+  const divisions = (scheduled?.forms ?? [limit]).map((form) => divide(form, count));
+  if (scheduled !== undefined) {
+    for (let index = 0; index < count; index += 1) {
+      const [first, ...others] = divisions.flatMap((shards) => shards[index] ?? []);
+      if (first !== undefined) takesForms(first, scheduled.schedule, [first, ...others]);
+    }
+  }
+  return (divided.get(limit)?.get(count) ?? divide(limit, count)) as readonly L[];
+}
+
+function divide(limit: Limit, count: number): readonly Limit[] {
+  const shards = Array.from({ length: count }, (_, index) => shardOf(limit, index, count));
   const byCount = divided.get(limit) ?? new Map<number, readonly Limit[]>();
   divided.set(limit, byCount.set(count, shards));
   return shards;

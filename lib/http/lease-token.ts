@@ -1,6 +1,6 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { Grant } from '../admission/admission.js';
-import type { Counts } from '../core/limit.js';
+import type { Counts } from '../core/counts.js';
 import type { Charge } from '../core/settlement.js';
 import type { TokenWeights } from '../core/weights.js';
 import { InvalidArgument } from '../errors.js';

@@ -1,5 +1,7 @@
 import { describe, expect, expectTypeOf, it } from 'vitest';
-import { type Counts, inferCounts, Limit, parseLimit, rateOf, type TokenBucketLimit } from '../../lib/core/limit.js';
+import { type Counts, inferCounts } from '../../lib/core/counts.js';
+import { Limit, parseLimit, rateOf, type TokenBucketLimit } from '../../lib/core/limit.js';
+import type { ScheduleEntry } from '../../lib/core/schedule-entry.js';
 import type { TokenWeights } from '../../lib/core/weights.js';
 import { InvalidArgument } from '../../lib/errors.js';
 
@@ -159,14 +161,14 @@ it.each([
   {
     make: () => Limit.perMinute('l', 1, loose({ brust: 2 })),
     field: 'options.brust',
-    expected: 'left out: the known fields are burst, counts, mode, weights',
+    expected: 'left out: the known fields are burst, counts, mode, weights, schedule',
     got: '2',
   },
   { make: () => Limit.perMinute('l', 1, loose(null)), field: 'options', expected: 'an object', got: 'null' },
   {
     make: custom({ kind: 'bucket' }),
     field: 'limit.kind',
-    expected: 'left out: the known fields are name, capacity, refillAmount, refillPeriodMs, counts, mode, weights',
+    expected: 'left out: the known fields are name, capacity, refillAmount, refillPeriodMs, counts, mode, weights, schedule',
     got: '"bucket"',
   },
   { make: () => Limit.custom(loose(undefined)), field: 'limit', expected: 'an object', got: 'undefined' },
@@ -271,6 +273,7 @@ it('is readonly to the compiler, and its options take no other fields', () => {
         readonly burst?: number;
         readonly counts?: Counts;
         readonly mode?: 'enforce' | 'observe';
+        readonly schedule?: readonly ScheduleEntry[];
         readonly weights?: TokenWeights;
       }
     | undefined
