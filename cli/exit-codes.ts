@@ -32,6 +32,7 @@ const BY_CODE: Readonly<Record<string, number>> = {
   EntityExists: EXIT.conflict,
   EntityHasChildren: EXIT.conflict,
   KeyNotActive: EXIT.conflict,
+  NamespaceExists: EXIT.conflict,
   ChangeConflict: EXIT.conflict,
   Contended: EXIT.conflict,
 };

@@ -303,6 +303,22 @@ export class KeyNotActive extends HeadgateError {
   }
 }
 
+/** A namespace of that name is registered already, or is being purged; it was left as it is. */
+export class NamespaceExists extends HeadgateError {
+  readonly code = 'NamespaceExists';
+
+  constructor(
+    readonly namespace: string,
+    /** Whether it is on its way out: the same purge again brings that to its end. */
+    readonly purging: boolean,
+  ) {
+    super(
+      `Expected namespace ${shown(namespace)} to be new: it ` +
+        (purging ? 'is being purged; purge it again to finish that' : 'is registered already and was not changed'),
+    );
+  }
+}
+
 /** Others changed the same at the same time, in every attempt. What had been changed is whole; the same call again goes on. */
 export class ChangeConflict extends HeadgateError {
   readonly code = 'ChangeConflict';

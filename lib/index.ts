@@ -13,7 +13,9 @@ export type { Page } from './config/entity-tree.js';
 export type { ExplainedLevel, ExplainedScope, Explanation } from './config/explanation.js';
 export type { CacheStats } from './config/item-cache.js';
 export type { KeyName, KeyRotation, RotatedKey } from './config/key-changes.js';
+export type { NamespaceRecord, NewNamespace, PurgeProgress } from './config/namespace-registry.js';
 export type { Priority, PriorityShares } from './config/priorities.js';
+export type { PurgeOptions } from './config/purge-namespace.js';
 export type { Level, ScopeName } from './config/resolution.js';
 export type { ScopeOptions, ScopeRules } from './config/scope-rules.js';
 export type { Counts } from './core/counts.js';
@@ -44,6 +46,7 @@ export {
   KeyNotActive,
   LeaseClosed,
   LimiterUnavailable,
+  NamespaceExists,
   NoLimitsConfigured,
   QueueFull,
   ResourceDisabled,
@@ -56,6 +59,7 @@ export type { OnUnavailable, RateLimiterOptions } from './limiter-options.js';
 export type { CallTokens } from './llm/call-tokens.js';
 export { costOf, type ModelPrices, type PriceTable } from './llm/prices.js';
 export type { Usage } from './llm/usage.js';
+export { HeadgateNamespaces, type HeadgateNamespacesOptions } from './namespaces.js';
 export { PriorityQueue, type PriorityQueueOptions, type QueuedOptions } from './priority-queue.js';
 export { type Denial, RateLimitExceeded } from './rate-limit-exceeded.js';
 export type { LimitReport } from './report.js';
@@ -63,6 +67,6 @@ export type { AcquireRequest, NeededRequest, Subject } from './request.js';
 export type { LimitStatus, Status } from './status.js';
 export { createTable } from './store/create-table.js';
 export { MemoryStore } from './store/memory-store.js';
-export { type Store, StoreFailure } from './store/store.js';
+export { type Store, StoreFailure, type WholeTable } from './store/store.js';
 export { tableDefinition } from './store/table-definition.js';
 export type { UsageQuery, UsageRow } from './usage/read-usage.js';

@@ -51,8 +51,10 @@ const row = (record: AuditRecord): Cell[] => [
   changeText(record),
 ];
 
-const targetText = (target: AuditTarget): string =>
-  'keyId' in target ? `key ${target.keyId} of ${target.entity}` : scopeText(target);
+function targetText(target: AuditTarget): string {
+  if ('keyId' in target) return `key ${target.keyId} of ${target.entity}`;
+  return 'namespace' in target ? `namespace ${target.namespace}` : scopeText(target);
+}
 
 /** `rpm=60/minute -> rpm=10/minute`, or the fields that differ. */
 function changeText({ from, to }: AuditRecord): string {

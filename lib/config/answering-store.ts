@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises';
 import { LimiterUnavailable } from '../errors.js';
-import { type Store, StoreFailure } from '../store/store.js';
+import { type Store, StoreFailure, type WholeTable } from '../store/store.js';
 
 const ATTEMPTS = 8;
 const FIRST_PAUSE_MS = 10;
@@ -16,6 +16,15 @@ export function answeringStore(store: Store): Store {
     getItems: (keys, options) => answered(store.getItems(keys, options)),
     queryItems: (pk, prefix, options) => answered(store.queryItems(pk, prefix, options)),
     transact: (operations, options) => answered(patiently(() => store.transact(operations, options))),
+  };
+}
+
+/** The same of a store whose table is worked on as a whole. */
+export function answeringTable(store: Store & WholeTable): Store & WholeTable {
+  return {
+    ...answeringStore(store),
+    scanKeys: (options) => answered(patiently(() => store.scanKeys(options))),
+    removeItems: (keys) => answered(patiently(() => store.removeItems(keys))),
   };
 }
 

@@ -15,8 +15,8 @@ export interface Author {
   readonly retentionDays: number;
 }
 
-/** What was changed: limits are a scope's, a key is an entity's. */
-export type AuditTarget = Scope | { readonly entity: string; readonly keyId: string };
+/** What was changed: limits are a scope's, a key is an entity's, a namespace is the table's. */
+export type AuditTarget = Scope | { readonly entity: string; readonly keyId: string } | { readonly namespace: string };
 
 export interface Change {
   /** What kind of thing, and what was done to it: `limits.set`. */

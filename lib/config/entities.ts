@@ -216,7 +216,7 @@ function checkEntity(entity: NewEntity | EntityChange): void {
 }
 
 /** Checks that a value comes back from JSON as it went in: what it would lose is not lost silently. */
-function checkJson(value: unknown, field: string): void {
+export function checkJson(value: unknown, field: string): void {
   checkFields(value, Object.keys(Object(value)), field);
   let copy: unknown;
   try {

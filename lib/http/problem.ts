@@ -8,6 +8,7 @@ import {
   KeyNotActive,
   LeaseClosed,
   LimiterUnavailable,
+  NamespaceExists,
   QueueFull,
   ResourceDisabled,
   ResourceNotAllowed,
@@ -34,7 +35,7 @@ const SETUP_FIELDS = [
   'HEADGATE_PRICES',
 ];
 
-const CONFLICTS = [LeaseClosed, EntityExists, EntityHasChildren, KeyNotActive, ChangeConflict];
+const CONFLICTS = [LeaseClosed, EntityExists, EntityHasChildren, KeyNotActive, NamespaceExists, ChangeConflict];
 
 /** The problem of an error that reached a handler. What is not a Headgate error is a 500 that tells nothing of the inside. */
 export function problemOf(error: unknown): Problem {

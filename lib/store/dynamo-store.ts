@@ -1,14 +1,17 @@
 import { setTimeout } from 'node:timers/promises';
 import {
   BatchGetItemCommand,
+  BatchWriteItemCommand,
   ConditionalCheckFailedException,
   type DynamoDBClient,
   GetItemCommand,
   type KeysAndAttributes,
   QueryCommand,
   type QueryCommandOutput,
+  ScanCommand,
   TransactionCanceledException,
   TransactWriteItemsCommand,
+  type WriteRequest,
 } from '@aws-sdk/client-dynamodb';
 import { marshall, unmarshall } from '@aws-sdk/util-dynamodb';
 import { after } from './bucket-after.js';
@@ -27,15 +30,20 @@ import {
   type ItemKey,
   type Operation,
   type QueryOptions,
+  type ScannedPage,
   type Store,
   StoreFailure,
   type TransactionResult,
+  type WholeTable,
   type WriteResult,
 } from './store.js';
 import { type UpdateCommands, updateCommands } from './update-command.js';
 
 const UNPROCESSED_ROUNDS = 8;
 const UNPROCESSED_PAUSE_MS = 5;
+/** The most that one BatchWriteItem takes. */
+const BATCH_OF_WRITES = 25;
+const BATCHES_AT_ONCE = 8;
 
 export interface DynamoStoreOptions {
   readonly client: DynamoDBClient;
@@ -45,7 +53,7 @@ export interface DynamoStoreOptions {
 }
 
 /** The store over one DynamoDB table: an acquire or a settlement is one UpdateItem (1 WCU), a level one GetItem, a configuration one BatchGetItem. */
-export class DynamoStore implements Store {
+export class DynamoStore implements Store, WholeTable {
   readonly #client: DynamoDBClient;
   readonly #tableName: string;
   readonly #timed: ReturnType<typeof answerTimes>;
@@ -91,13 +99,7 @@ export class DynamoStore implements Store {
       distinct.length === 0 ? [] : [{ Keys: distinct.map(marshalledKey), ConsistentRead: consistent }];
     for (let round = 0; wanted.length > 0; round += 1) {
       if (round > 0) await endedBy(signal, setTimeout(UNPROCESSED_PAUSE_MS * 2 ** round));
-      if (round === UNPROCESSED_ROUNDS) {
-        throw new StoreFailure(`DynamoDB left ${wanted[0]?.Keys?.length} keys unprocessed ${round} times`, {
-          ambiguous: false,
-          retryable: true,
-          cause: undefined,
-        });
-      }
+      if (round === UNPROCESSED_ROUNDS) throw unprocessed(wanted[0]?.Keys?.length, round);
       const [request] = wanted;
       if (request === undefined) break;
       const command = new BatchGetItemCommand({ RequestItems: { [this.#tableName]: request } });
@@ -107,8 +109,8 @@ export class DynamoStore implements Store {
         const item = unmarshall(raw) as Item;
         found.set(itemId(item), item);
       }
-      const unprocessed = UnprocessedKeys?.[this.#tableName];
-      wanted = unprocessed?.Keys?.length ? [unprocessed] : [];
+      const left = UnprocessedKeys?.[this.#tableName];
+      wanted = left?.Keys?.length ? [left] : [];
     }
     return keys.map((key) => found.get(itemId(key)));
   }
@@ -168,6 +170,47 @@ export class DynamoStore implements Store {
     }
   }
 
+  async scanKeys({ pkPrefix, after, most }: Parameters<WholeTable['scanKeys']>[0]): Promise<ScannedPage> {
+    const command = new ScanCommand({
+      TableName: this.#tableName,
+      FilterExpression: 'begins_with(#pk, :prefix)',
+      ProjectionExpression: '#pk, #sk',
+      ExpressionAttributeNames: { '#pk': PK, '#sk': SK },
+      ExpressionAttributeValues: marshall({ ':prefix': pkPrefix }),
+      ExclusiveStartKey: after && marshalledKey(after),
+      // What was written before the scan began is found, on whichever replica.
+      ConsistentRead: true,
+      Limit: most,
+    });
+    const { Items = [], ScannedCount = 0, LastEvaluatedKey: last } = await this.#sent(() => this.#client.send(command));
+    return {
+      keys: Items.map((item) => unmarshall(item) as Item),
+      examined: ScannedCount,
+      next: last && (unmarshall(last) as Item),
+    };
+  }
+
+  async removeItems(keys: readonly ItemKey[]): Promise<void> {
+    const requests = keys.map((key): WriteRequest => ({ DeleteRequest: { Key: marshalledKey(key) } }));
+    const batches = Array.from({ length: Math.ceil(requests.length / BATCH_OF_WRITES) }, (_, index) =>
+      requests.slice(index * BATCH_OF_WRITES, (index + 1) * BATCH_OF_WRITES),
+    );
+    for (let from = 0; from < batches.length; from += BATCHES_AT_ONCE)
+      await Promise.all(batches.slice(from, from + BATCHES_AT_ONCE).map((batch) => this.#writeBatch(batch)));
+  }
+
+  /** A deletion that was sent twice is one: the SDK may try again. */
+  async #writeBatch(batch: readonly WriteRequest[]): Promise<void> {
+    let wanted = [...batch];
+    for (let round = 0; wanted.length > 0; round += 1) {
+      if (round > 0) await setTimeout(UNPROCESSED_PAUSE_MS * 2 ** round);
+      if (round === UNPROCESSED_ROUNDS) throw unprocessed(wanted.length, round);
+      const command = new BatchWriteItemCommand({ RequestItems: { [this.#tableName]: wanted } });
+      const { UnprocessedItems } = await this.#sent(() => this.#client.send(command));
+      wanted = UnprocessedItems?.[this.#tableName] ?? [];
+    }
+  }
+
   async #sent<T>(send: () => Promise<T>): Promise<T> {
     try {
       return await send();
@@ -177,6 +220,12 @@ export class DynamoStore implements Store {
   }
 }
 
+const unprocessed = (count: number | undefined, rounds: number): StoreFailure =>
+  new StoreFailure(`DynamoDB left ${count} keys unprocessed ${rounds} times`, {
+    ambiguous: false,
+    retryable: true,
+    cause: undefined,
+  });
 const itemId = (key: ItemKey): string => `${key.pk}\n${key.sk}`;
 const abortedBy = (signal: CallSignal | undefined) => (signal === undefined ? {} : { abortSignal: signal as AbortSignal });
 

@@ -10,8 +10,10 @@ import {
   type ItemUpdate,
   type Operation,
   type QueryOptions,
+  type ScannedPage,
   type Store,
   type TransactionResult,
+  type WholeTable,
   type WriteResult,
 } from './store.js';
 
@@ -19,7 +21,7 @@ import {
  * A store in this process's memory, for users' tests and single-process tools: it evaluates the very conditions the database does.
  * Share one instance between limiters to share their buckets. Nothing expires, nothing is persisted.
  */
-export class MemoryStore implements Store {
+export class MemoryStore implements Store, WholeTable {
   readonly #buckets = new Map<string, BucketState>();
   readonly #items = new Map<string, Item>();
 
@@ -58,6 +60,23 @@ export class MemoryStore implements Store {
     if (failed.length > 0) return { applied: false, failed };
     for (const operation of operations) this.#perform(operation);
     return { applied: true };
+  }
+
+  async scanKeys({ pkPrefix, after: start, most }: Parameters<WholeTable['scanKeys']>[0]): Promise<ScannedPage> {
+    const buckets = [...this.#buckets.keys()].map((pk): ItemKey => ({ pk, sk: BUCKET_SK }));
+    const keys = [...this.#items.values(), ...buckets]
+      .sort((a, b) => byBytes(itemId(a), itemId(b)))
+      .filter((key) => start === undefined || byBytes(itemId(key), itemId(start)) > 0);
+    const page = keys.slice(0, most).map(({ pk, sk }) => ({ pk, sk }));
+    return {
+      keys: page.filter(({ pk }) => pk.startsWith(pkPrefix)),
+      examined: page.length,
+      next: keys.length > most ? page.at(-1) : undefined,
+    };
+  }
+
+  async removeItems(keys: readonly ItemKey[]): Promise<void> {
+    for (const key of keys) this.#perform({ kind: 'remove', key });
   }
 
   /** What an operation met, when that keeps it from happening. */

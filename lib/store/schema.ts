@@ -72,6 +72,12 @@ export const MANAGED_PREFIX = 'managed#';
 export const managedSk = (thingId: string): string => `${MANAGED_PREFIX}${thingId}`;
 export const leasePk = (namespace: string, leaseId: string): string => `${namespace}#lease#${leaseId}`;
 
+/** The registry of namespaces, and the history of its changes as of a namespace without a name: outside every tenant's reach. */
+export const NAMESPACES_PK = '#namespaces';
+export const WHOLE_TABLE = '';
+/** What every partition key of a namespace begins with, and none of any other. */
+export const namespacePrefix = (namespace: string): string => `${namespace}#`;
+
 export const SYSTEM_SK = 'system';
 export const resourceSk = (resource: string): string => `resource#${resource}`;
 export const tierSk = (tier: string): string => `tier#${tier}`;

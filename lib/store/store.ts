@@ -115,6 +115,30 @@ export interface Store {
   transact(operations: readonly Operation[], options?: CallOptions): Promise<TransactionResult>;
 }
 
+/** A page of the table, in an order of no meaning that stays the same. */
+export interface ScannedPage {
+  /** Of the items looked at, those that were asked for. */
+  readonly keys: readonly ItemKey[];
+  /** How many were looked at, and paid for. */
+  readonly examined: number;
+  /** Where the next page begins; undefined: this is the last. */
+  readonly next: ItemKey | undefined;
+}
+
+/** What works on the table as a whole, whoever's items they are: nothing but the purging of a namespace does. */
+export interface WholeTable {
+  /** Looks at up to `most` items after a key, as they are now, and gives the keys of those whose partition key has the prefix. */
+  scanKeys(options: {
+    readonly pkPrefix: string;
+    /** @default from the first */
+    readonly after?: ItemKey | undefined;
+    /** From 1. */
+    readonly most: number;
+  }): Promise<ScannedPage>;
+  /** Deletes the items of these keys, any number, buckets too, on no condition. After a failure some may be gone; the same call goes on. */
+  removeItems(keys: readonly ItemKey[]): Promise<void>;
+}
+
 /** The store gave no answer, or one that is no decision. */
 export class StoreFailure extends Error {
   override readonly name = 'StoreFailure';
