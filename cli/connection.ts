@@ -3,6 +3,7 @@ import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { HeadgateAdmin } from '../lib/admin.js';
 import { InvalidArgument } from '../lib/errors.js';
 import { RateLimiter } from '../lib/limiter.js';
+import { HeadgateNamespaces } from '../lib/namespaces.js';
 
 /** What every command takes, from options or the environment. */
 export interface GlobalOptions {
@@ -14,12 +15,14 @@ export interface GlobalOptions {
   readonly json?: boolean | undefined;
 }
 
-/** What a command works with. `admin` and `limiter` are made when they are first used. */
+/** What a command works with. `admin`, `namespaces` and `limiter` are made when they are first used. */
 export interface Connection {
   readonly client: DynamoDBClient;
   readonly tableName: string;
   readonly namespace: string;
   readonly admin: HeadgateAdmin;
+  /** Of the whole table, whatever the namespace. */
+  readonly namespaces: HeadgateNamespaces;
   readonly limiter: RateLimiter;
   close(): Promise<void>;
 }
@@ -38,6 +41,7 @@ export function connect({ table: tableName, namespace, ...where }: GlobalOptions
   }
   const client = new DynamoDBClient({ ...(endpoint !== undefined && { endpoint }), ...(region !== undefined && { region }) });
   let admin: HeadgateAdmin | undefined;
+  let namespaces: HeadgateNamespaces | undefined;
   let limiter: RateLimiter | undefined;
   return {
     client,
@@ -46,6 +50,10 @@ export function connect({ table: tableName, namespace, ...where }: GlobalOptions
     get admin() {
       admin ??= new HeadgateAdmin({ client, tableName, namespace, actor });
       return admin;
+    },
+    get namespaces() {
+      namespaces ??= new HeadgateNamespaces({ client, tableName, actor });
+      return namespaces;
     },
     get limiter() {
       limiter ??= new RateLimiter({ client, tableName, namespace, cacheTtlMs: 0, deadlineMs: DEADLINE_MS });

@@ -7,6 +7,7 @@ import { addDoctor } from './commands/doctor.js';
 import { addEntityCommands } from './commands/entity.js';
 import { addKeyCommands } from './commands/key.js';
 import { addLimitsCommands } from './commands/limits.js';
+import { addNamespaceCommands } from './commands/namespace.js';
 import { addTableCommands } from './commands/table.js';
 import { addUsage } from './commands/usage.js';
 import { executor, type Terminal } from './execute.js';
@@ -49,6 +50,7 @@ export function program(terminal: Terminal): Command {
   addLimitsCommands(root, execute);
   addEntityCommands(root, execute);
   addKeyCommands(root, execute);
+  addNamespaceCommands(root, execute);
   addBucketCommands(root, execute);
   addUsage(root, execute);
   addAudit(root, execute);

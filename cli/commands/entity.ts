@@ -103,15 +103,15 @@ const withValues = (command: Command): Command =>
     .option('--name <text>', 'for people')
     .option('--metadata <json>', 'an object, kept as it is');
 
-const paged = (command: Command): Command =>
+export const paged = (command: Command): Command =>
   command.option('--after <name>', 'go on after this name').option('--limit <number>', 'no more than this, 1 to 100,000');
 
-function pageOf(command: Command): { readonly after: string | undefined; readonly limit: number | undefined } {
+export function pageOf(command: Command): { readonly after: string | undefined; readonly limit: number | undefined } {
   const { after, limit } = command.opts<{ after?: string; limit?: string }>();
   return { after, limit: limit === undefined ? undefined : numberOf(limit) };
 }
 
-function parsedMetadata(text: string): Readonly<Record<string, unknown>> {
+export function parsedMetadata(text: string): Readonly<Record<string, unknown>> {
   try {
     return JSON.parse(text) as Readonly<Record<string, unknown>>;
   } catch {
