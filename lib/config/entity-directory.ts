@@ -1,11 +1,11 @@
-import { createHash } from 'node:crypto';
+import { partitionOf } from '../store/partition-of.js';
 import { DIRECTORY_PARTITIONS, directoryPk } from '../store/schema.js';
 import type { Item, ItemKey, Store } from '../store/store.js';
 import type { Page } from './entity-tree.js';
 
 /** The line of an entity in the directory of all entities. */
 export function directoryKey(namespace: string, entity: string): ItemKey {
-  return { pk: directoryPk(namespace, partitionOf(entity)), sk: entity };
+  return { pk: directoryPk(namespace, partitionOf(entity, DIRECTORY_PARTITIONS)), sk: entity };
 }
 
 export const directoryItem = (namespace: string, entity: string): Item => directoryKey(namespace, entity);
@@ -16,7 +16,7 @@ export const directoryItem = (namespace: string, entity: string): Item => direct
  */
 export async function entityNames(store: Store, namespace: string, { after, limit }: Page): Promise<readonly string[]> {
   const names: string[] = [];
-  const first = after === undefined ? 0 : partitionOf(after);
+  const first = after === undefined ? 0 : partitionOf(after, DIRECTORY_PARTITIONS);
   for (
     let partition = first;
     partition < DIRECTORY_PARTITIONS && names.length < (limit ?? Number.POSITIVE_INFINITY);
@@ -30,5 +30,3 @@ export async function entityNames(store: Store, namespace: string, { after, limi
   }
   return names;
 }
-
-const partitionOf = (entity: string): number => (createHash('sha256').update(entity).digest()[0] ?? 0) % DIRECTORY_PARTITIONS;

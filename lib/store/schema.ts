@@ -94,6 +94,12 @@ export const keyLinkSk = (keyId: string): string => `${KEY_LINK_PREFIX}${keyId}`
 export const USAGE_PERIODS = ['hour', 'day', 'month'] as const;
 export type UsagePeriod = (typeof USAGE_PERIODS)[number];
 
+/** The usage of a resource, and that of a namespace, is spread over partitions 0 to 15 by entity: one takes a thousand writes a second. */
+export const USAGE_PARTITIONS = 16;
+export const resourceUsagePk = (namespace: string, resource: string, partition: number): string =>
+  `${namespace}#r#${resource}#${partition}`;
+export const namespaceUsagePk = (namespace: string, partition: number): string => `${namespace}#ns#${partition}`;
+
 /** `start` is the period's first instant, ISO 8601 in UTC, to the second: it sorts by time. One row is fed by exactly one bucket. */
 export function usageSk(period: UsagePeriod, start: string, key: BucketKey): string {
   return `${usageSkPrefix(period, start)}#${key.resource}#${key.entity}#${key.shard}`;

@@ -1,5 +1,15 @@
-/** From the changes of a bucket to additions to usage rows. A row is one bucket in one hour, day or month. */
-import { type BucketKey, entityPk, USAGE_PERIODS, type UsagePeriod, usageSk } from '../store/schema.js';
+/** From the changes of a bucket to additions to usage rows. A row is one bucket in one hour, day or month, in one of three views. */
+import { partitionOf } from '../store/partition-of.js';
+import {
+  type BucketKey,
+  entityPk,
+  namespaceUsagePk,
+  resourceUsagePk,
+  USAGE_PARTITIONS,
+  USAGE_PERIODS,
+  type UsagePeriod,
+  usageSk,
+} from '../store/schema.js';
 import type { BucketChange, BucketChanges } from './bucket-changes.js';
 import { periodStartMs, periodStartText, usageTtlSeconds } from './usage-period.js';
 
@@ -25,10 +35,22 @@ export interface RowAddition extends Omit<RowChanges, 'changes'> {
 }
 
 /**
- * The rows that these changes belong into, in the entity's partition: for each change the hour, the day and the month (UTC) of its write.
- * A change falls into the same rows at every delivery, whatever else is in the batch: the exactly-once claim rests on it.
+ * The rows that these changes belong into: for each change the hour, the day and the month (UTC) of its write, in each view.
+ * A change falls into the same rows at every delivery, whatever else is in the batch: the exactly-once claim rests on it. The views know nothing of
+ * each other: a row of one that was written and a row of another that was not are told apart by the position that each has counted up to.
  */
 export function usageRows({ bucket, changes }: BucketChanges): RowChanges[] {
+  const rows = rowsByPeriod(bucket, changes);
+  return viewPks(bucket).flatMap((pk) => rows.map((row) => ({ pk, ...row })));
+}
+
+/** Where a bucket's usage is kept: with its entity, with its resource, and with its namespace. */
+function viewPks({ namespace, entity, resource }: BucketKey): string[] {
+  const partition = partitionOf(entity, USAGE_PARTITIONS);
+  return [entityPk(namespace, entity), resourceUsagePk(namespace, resource, partition), namespaceUsagePk(namespace, partition)];
+}
+
+function rowsByPeriod(bucket: BucketKey, changes: readonly BucketChange[]): Omit<RowChanges, 'pk'>[] {
   return USAGE_PERIODS.flatMap((period) => {
     const byStart = new Map<number, BucketChange[]>();
     for (const change of changes) {
@@ -37,13 +59,17 @@ export function usageRows({ bucket, changes }: BucketChanges): RowChanges[] {
       byStart.set(startMs, inPeriod);
       inPeriod.push(change);
     }
-    return [...byStart].map(([startMs, inPeriod]) => usageRow(bucket, period, startMs, inPeriod));
+    return [...byStart].map(([startMs, inPeriod]) => rowOf(bucket, period, startMs, inPeriod));
   });
 }
 
-function usageRow(bucket: BucketKey, period: UsagePeriod, startMs: number, changes: readonly BucketChange[]): RowChanges {
+function rowOf(
+  bucket: BucketKey,
+  period: UsagePeriod,
+  startMs: number,
+  changes: readonly BucketChange[],
+): Omit<RowChanges, 'pk'> {
   return {
-    pk: entityPk(bucket.namespace, bucket.entity),
     sk: usageSk(period, periodStartText(startMs), bucket),
     resource: bucket.resource,
     ttlSeconds: usageTtlSeconds(period, startMs),

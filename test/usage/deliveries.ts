@@ -1,5 +1,6 @@
 import type { DynamoDBRecord } from 'aws-lambda';
 import fc from 'fast-check';
+import { partitionOf } from '../../lib/store/partition-of.js';
 import { type BucketKey, bucketPk, parseBucketPk } from '../../lib/store/schema.js';
 import type { UsageRowStore } from '../../lib/usage/book-usage.js';
 import type { RowContent } from './memory-usage-rows.js';
@@ -22,7 +23,13 @@ export interface Delivery {
   readonly fates: readonly Fate[];
 }
 
-const buckets = [bucketKey(), bucketKey({ shard: 1 }), bucketKey({ resource: 'gpt-5' }), bucketKey({ namespace: 'other' })];
+const buckets = [
+  bucketKey(),
+  bucketKey({ shard: 1 }),
+  bucketKey({ resource: 'gpt-5' }),
+  bucketKey({ entity: 'key-2' }),
+  bucketKey({ namespace: 'other' }),
+];
 /** Around the ends of an hour, a day and a month at once, not always forward: the time of a write is approximate. */
 const instants = ['2026-11-30T22:59:59.000Z', '2026-11-30T23:00:00.000Z', '2026-11-30T23:59:59.999Z', '2026-12-01T00:00:00.000Z'];
 
@@ -65,7 +72,13 @@ export function recordsOf(written: readonly Step[], recorded = new RecordedBucke
   return recorded.records;
 }
 
-/** What the usage rows hold when every write is counted once, added up without a stream. Rows that no counter moved are absent. */
+/** Where a bucket's usage is booked: the entity's rows, the resource's, the namespace's. */
+export function views({ namespace, resource, entity }: BucketKey): string[] {
+  const partition = partitionOf(entity, 16);
+  return [`${namespace}#e#${entity}`, `${namespace}#r#${resource}#${partition}`, `${namespace}#ns#${partition}`];
+}
+
+/** What the usage rows hold when every write is counted once in each view, added up without a stream. Rows that no counter moved are absent. */
 export function expectedRows(written: readonly Step[]): Map<string, RowContent> {
   const rows = new Map<string, { consumed: Record<string, bigint>; requests: bigint; denials: bigint }>();
   for (const { bucket, write } of written) {
@@ -76,12 +89,14 @@ export function expectedRows(written: readonly Step[]): Map<string, RowContent> 
     const at = String(write.at);
     for (const start of [`hour#${at.slice(0, 13)}`, `day#${at.slice(0, 10)}T00`, `month#${at.slice(0, 7)}-01T00`]) {
       const sk = `usage#${start}:00:00Z#${bucket.resource}#${bucket.entity}#${bucket.shard}`;
-      const id = `${bucket.namespace}#e#${bucket.entity} ${sk}`;
-      const row = rows.get(id) ?? { consumed: {}, requests: 0n, denials: 0n };
-      rows.set(id, row);
-      row.requests += requests;
-      row.denials += denials;
-      for (const [limit, tokens] of moved) row.consumed[limit] = (row.consumed[limit] ?? 0n) + BigInt(tokens);
+      for (const pk of views(bucket)) {
+        const id = `${pk} ${sk}`;
+        const row = rows.get(id) ?? { consumed: {}, requests: 0n, denials: 0n };
+        rows.set(id, row);
+        row.requests += requests;
+        row.denials += denials;
+        for (const [limit, tokens] of moved) row.consumed[limit] = (row.consumed[limit] ?? 0n) + BigInt(tokens);
+      }
     }
   }
   return rows;

@@ -1,12 +1,13 @@
 import { type DynamoDBClient, QueryCommand } from '@aws-sdk/client-dynamodb';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
+import type { BucketKey } from '../../lib/store/schema.js';
 import { bookUsage, type UsageRowStore } from '../../lib/usage/book-usage.js';
 import { readBucketChanges } from '../../lib/usage/bucket-changes.js';
 import { DynamoUsageRows } from '../../lib/usage/dynamo-usage-rows.js';
 import type { RowAddition } from '../../lib/usage/usage-rows.js';
 import { createTestTable, testClient } from '../support/dynamodb.js';
-import { batchOf, bookedAfter, deliveries, expectedRows, fated, recordsOf, steps } from './deliveries.js';
+import { batchOf, bookedAfter, deliveries, expectedRows, fated, recordsOf, steps, views } from './deliveries.js';
 import { MemoryUsageRows, type RowContent } from './memory-usage-rows.js';
 import { bucketKey, RecordedBuckets, sequenceNumber } from './recorded-buckets.js';
 
@@ -35,16 +36,25 @@ function addition(entity: string, first: number, last: number, over: Partial<Row
   };
 }
 
-/** The usage items of an entity, as they are in the table. */
-async function itemsOf(entity: string, namespace = 'default') {
+/** What a partition holds, as it is in the table. */
+async function itemsIn(pk: string) {
   const { Items = [] } = await client.send(
     new QueryCommand({
       TableName: tableName,
       KeyConditionExpression: 'pk = :pk',
-      ExpressionAttributeValues: { ':pk': { S: `${namespace}#e#${entity}` } },
+      ExpressionAttributeValues: { ':pk': { S: pk } },
     }),
   );
   return Items;
+}
+
+/** An entity's own usage items. */
+const itemsOf = (entity: string) => itemsIn(`default#e#${entity}`);
+
+/** The usage items of an entity in each of the views: its own, the resource's, the namespace's. */
+async function viewItems(entity: string, over: Partial<BucketKey> = {}) {
+  const items = await Promise.all(views(bucketKey({ entity, ...over })).map(itemsIn));
+  return items.map((view) => view.filter((item) => item.sk!.S!.includes(`#${entity}#`)));
 }
 
 describe.each([
@@ -126,8 +136,8 @@ function losingAnswers(times: number, error: Error, where: 'outside' | 'inside')
   return losing;
 }
 
-it('counts once when the process dies after any of its writes', async () => {
-  for (const died of [1, 2, 3, 4, 5, 6]) {
+it('counts once in every view when the process dies after any of its writes', { timeout: 30_000 }, async () => {
+  for (const died of [1, 2, 7, 8, 9, 15, 16, 17, 23, 24]) {
     const entity = `died-${died}`;
     const buckets = new RecordedBuckets();
     buckets.write(bucketKey({ entity }), { at: '2026-11-22T12:59:59Z', consumed: { tpm: 5 }, requests: 1 });
@@ -147,8 +157,10 @@ it('counts once when the process dies after any of its writes', async () => {
     expect(await bookUsage(dying, changes)).not.toEqual([]);
     expect(await bookUsage(new DynamoUsageRows(client, tableName), changes)).toEqual([]);
 
-    const net = (await itemsOf(entity)).map((item) => [item.sk!.S!.slice(6).split('#gpt-4')[0], item.c_tpm!.N, item.n!.N]);
-    expect(net).toEqual([
+    const net = (await viewItems(entity)).map((items) =>
+      items.map((item) => [item.sk!.S!.slice(6).split('#gpt-4')[0], item.c_tpm!.N, item.n!.N]),
+    );
+    const once = [
       ['day#2026-11-22T00:00:00Z', '5', '1'],
       ['day#2026-11-30T00:00:00Z', '7', '1'],
       ['day#2026-12-01T00:00:00Z', '-2', '0'],
@@ -157,7 +169,8 @@ it('counts once when the process dies after any of its writes', async () => {
       ['hour#2026-12-01T00:00:00Z', '-2', '0'],
       ['month#2026-11-01T00:00:00Z', '12', '2'],
       ['month#2026-12-01T00:00:00Z', '-2', '0'],
-    ]);
+    ];
+    expect(net).toEqual([once, once, once]);
   }
 });
 
@@ -166,13 +179,13 @@ it('names the first record of the batch when the answers to all its writes are l
   const first = buckets.write(bucketKey({ entity: 'answers-lost' }), { at, consumed: { tpm: 5 } });
   buckets.write(bucketKey({ entity: 'answers-lost' }), { at, consumed: { tpm: 7 } });
   const { buckets: changes } = readBucketChanges(buckets.records);
-  const losing = losingAnswers(3, new Error('socket hang up'), 'outside');
+  const losing = losingAnswers(9, new Error('socket hang up'), 'outside');
 
   const failures = await bookUsage(new DynamoUsageRows(losing, tableName), changes);
-  expect(failures.map((failure) => failure.sequenceNumber)).toEqual(Array(3).fill(sequenceNumber(first)));
+  expect(failures.map((failure) => failure.sequenceNumber)).toEqual(Array(9).fill(sequenceNumber(first)));
   expect(await bookUsage(new DynamoUsageRows(losing, tableName), changes)).toEqual([]);
 
-  expect((await itemsOf('answers-lost')).map((item) => item.c_tpm)).toEqual(Array(3).fill({ N: '12' }));
+  expect((await viewItems('answers-lost')).flat().map((item) => item.c_tpm)).toEqual(Array(9).fill({ N: '12' }));
 });
 
 it('counts once when the client sends a write again by itself because its answer was lost', async () => {
@@ -184,7 +197,7 @@ it('counts once when the client sends a write again by itself because its answer
   expect(await itemsOf('sent-twice')).toEqual([expect.objectContaining({ c_tpm: { N: '5' }, n: { N: '1' } })]);
 });
 
-it('counts every write once under deliveries drawn at random', async () => {
+it('counts every write once in every view under deliveries drawn at random', { timeout: 30_000 }, async () => {
   const seed = 20_261_122;
   const runs = fc.sample(fc.tuple(steps, deliveries), { seed, numRuns: 15 });
   for (const [run, [written, delivered]] of runs.entries()) {
@@ -197,7 +210,14 @@ it('counts every write once under deliveries drawn at random', async () => {
       const failures = await bookUsage(fated(rows, delivery.fates), readBucketChanges(batch).buckets);
       booked = bookedAfter(records, booked, end, failures.map((failure) => failure.sequenceNumber).sort()[0]);
     }
-    const items = [...(await itemsOf(`random-${run}`)), ...(await itemsOf(`random-${run}`, 'other'))];
+    const entity = `random-${run}`;
+    const [gpt4, gpt5, other] = [
+      await viewItems(entity),
+      await viewItems(entity, { resource: 'gpt-5' }),
+      await viewItems(entity, { namespace: 'other' }),
+    ];
+    // The entity's rows and the namespace's are those of both resources.
+    const items = [gpt4, [gpt5[1]!], other].flat(2);
     expect(new Map(items.map((item) => [`${item.pk!.S} ${item.sk!.S}`, contentOf(item)]))).toEqual(expectedRows(own));
   }
 });

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { bookUsage, type UsageRowStore } from '../../lib/usage/book-usage.js';
 import { readBucketChanges } from '../../lib/usage/bucket-changes.js';
-import { batchOf, bookedAfter, deliveries, expectedRows, fated, recordsOf, steps } from './deliveries.js';
+import { batchOf, bookedAfter, deliveries, expectedRows, type Fate, fated, recordsOf, steps } from './deliveries.js';
 import { MemoryUsageRows } from './memory-usage-rows.js';
 import { bucketKey, RecordedBuckets } from './recorded-buckets.js';
 
@@ -14,7 +14,9 @@ async function firstFailed(store: UsageRowStore, batch: Parameters<typeof readBu
   return failures.map((failure) => failure.sequenceNumber).sort()[0];
 }
 
-it('counts every write once under any duplicates, batch sizes, lost writes and lost answers', async () => {
+it('counts every write once in every view under any duplicates, batch sizes, lost writes and lost answers', {
+  timeout: 120_000,
+}, async () => {
   await fc.assert(
     fc.asyncProperty(steps, deliveries, async (written, delivered) => {
       const records = recordsOf(written);
@@ -31,7 +33,9 @@ it('counts every write once under any duplicates, batch sizes, lost writes and l
   );
 });
 
-it('counts every write once while a delivery that timed out is still being booked', async () => {
+it('counts every write once in every view while a delivery that timed out is still being booked', {
+  timeout: 120_000,
+}, async () => {
   await fc.assert(
     fc.asyncProperty(fc.scheduler(), steps, deliveries, async (scheduler, written, delivered) => {
       const records = recordsOf(written);
@@ -59,7 +63,7 @@ it('counts once what is cut in half and delivered half by half after the whole h
   await firstFailed(rows, buckets.records.slice(0, 4));
   await firstFailed(rows, buckets.records.slice(4));
 
-  expect([...rows.content().values()]).toEqual(Array(3).fill({ consumed: { tpm: 11_111_111n }, requests: 8n, denials: 0n }));
+  expect([...rows.content().values()]).toEqual(Array(9).fill({ consumed: { tpm: 11_111_111n }, requests: 8n, denials: 0n }));
 });
 
 it('does not count a refund alone whose charge it cancelled in an earlier delivery', async () => {
@@ -72,6 +76,21 @@ it('does not count a refund alone whose charge it cancelled in an earlier delive
   await firstFailed(fated(rows, ['arrives', 'lost']), buckets.records);
   await firstFailed(rows, buckets.records.slice(1));
 
-  const day = [...rows.content()].find(([id]) => id.includes('#day#'));
-  expect(day![1].consumed).toEqual({ tpm: 0n });
+  const days = [...rows.content()].filter(([id]) => id.includes('#day#'));
+  expect(days.map(([, row]) => row.consumed)).toEqual(Array(3).fill({ tpm: 0n }));
+});
+
+it.each([1, 2, 3, 4, 5, 6, 7, 8])('counts once in every view when the process dies after write %i of 9', async (written) => {
+  const at = '2026-11-22T13:00:00Z';
+  const buckets = new RecordedBuckets();
+  buckets.write(bucketKey(), { at, consumed: { tpm: 5 }, requests: 1, denials: 2 });
+  buckets.write(bucketKey(), { at, consumed: { tpm: 7 }, requests: 1 });
+  const rows = new MemoryUsageRows();
+  const lost = Array<Fate>(9 - written).fill('lost');
+
+  expect(await firstFailed(fated(rows, [...Array<Fate>(written).fill('arrives'), ...lost]), buckets.records)).toBeDefined();
+  expect(rows.content().size).toBe(written);
+  expect(await firstFailed(rows, buckets.records)).toBeUndefined();
+
+  expect([...rows.content().values()]).toEqual(Array(9).fill({ consumed: { tpm: 12n }, requests: 2n, denials: 2n }));
 });

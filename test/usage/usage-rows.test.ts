@@ -31,11 +31,41 @@ it.each([
   const buckets = new RecordedBuckets();
   buckets.write(bucketKey(), { at, consumed: { tpm: 5 } });
 
-  expect(rowsOf(buckets).map(({ pk, sk }) => ({ pk, sk }))).toEqual([
-    { pk: 'default#e#key-1', sk: `usage#hour#${starts[0]}:00:00Z#gpt-4#key-1#0` },
-    { pk: 'default#e#key-1', sk: `usage#day#${starts[1]}:00:00Z#gpt-4#key-1#0` },
-    { pk: 'default#e#key-1', sk: `usage#month#${starts[2]}:00:00Z#gpt-4#key-1#0` },
+  expect(rowsOf(buckets).map(({ pk, sk }) => ({ pk, sk }))).toEqual(
+    ['default#e#key-1', 'default#r#gpt-4#14', 'default#ns#14'].flatMap((pk) => [
+      { pk, sk: `usage#hour#${starts[0]}:00:00Z#gpt-4#key-1#0` },
+      { pk, sk: `usage#day#${starts[1]}:00:00Z#gpt-4#key-1#0` },
+      { pk, sk: `usage#month#${starts[2]}:00:00Z#gpt-4#key-1#0` },
+    ]),
+  );
+});
+
+it('keeps all of an entity in one partition of a resource and of the namespace, and other entities in others', () => {
+  const buckets = new RecordedBuckets();
+  const keys = [{}, { shard: 7 }, { resource: 'gpt-5' }, { namespace: 'other' }, { entity: 'key-2' }, { entity: 'key-3' }];
+  for (const key of keys.map(bucketKey)) buckets.write(key, { at: '2026-11-22T13:00:00Z', denials: 1 });
+
+  const pks = readBucketChanges(buckets.records).buckets.map((bucket) => [...new Set(usageRows(bucket).map(({ pk }) => pk))]);
+  expect(pks).toEqual([
+    ['default#e#key-1', 'default#r#gpt-4#14', 'default#ns#14'],
+    ['default#e#key-1', 'default#r#gpt-4#14', 'default#ns#14'],
+    ['default#e#key-1', 'default#r#gpt-5#14', 'default#ns#14'],
+    ['other#e#key-1', 'other#r#gpt-4#14', 'other#ns#14'],
+    ['default#e#key-2', 'default#r#gpt-4#12', 'default#ns#12'],
+    ['default#e#key-3', 'default#r#gpt-4#9', 'default#ns#9'],
   ]);
+});
+
+it('spreads entities over all sixteen partitions', () => {
+  const buckets = new RecordedBuckets();
+  for (let i = 0; i < 1_600; i++) buckets.write(bucketKey({ entity: `user-${i}` }), { at: '2026-11-22T13:00:00Z', requests: 1 });
+
+  const entities = new Map<string, number>();
+  for (const { pk, sk } of rowsOf(buckets)) {
+    if (pk.includes('#ns#') && sk.includes('#day#')) entities.set(pk, (entities.get(pk) ?? 0) + 1);
+  }
+  expect(entities.size).toBe(16);
+  expect(Math.max(...entities.values())).toBeLessThan(150);
 });
 
 it('splits the writes of a bucket at each boundary they cross', () => {
@@ -45,7 +75,7 @@ it('splits the writes of a bucket at each boundary they cross', () => {
   buckets.write(bucketKey(), { at: '2026-12-01T00:00:00Z', consumed: { tpm: 100 } });
 
   const sums = rowsOf(buckets).map((row) => [row.sk.slice(6, 24), rowAddition(row).consumed.get('tpm')]);
-  expect(sums).toEqual([
+  const ofOneView = [
     ['hour#2026-11-30T22', 1n],
     ['hour#2026-11-30T23', 10n],
     ['hour#2026-12-01T00', 100n],
@@ -53,18 +83,16 @@ it('splits the writes of a bucket at each boundary they cross', () => {
     ['day#2026-12-01T00:', 100n],
     ['month#2026-11-01T0', 11n],
     ['month#2026-12-01T0', 100n],
-  ]);
+  ];
+  expect(sums).toEqual([...ofOneView, ...ofOneView, ...ofOneView]);
 });
 
 it('keeps hours 35 days, days 400 days after they end, and months for good', () => {
   const buckets = new RecordedBuckets();
   buckets.write(bucketKey(), { at: '2026-11-22T13:30:00Z', consumed: { tpm: 1 } });
 
-  expect(rowsOf(buckets).map((row) => row.ttlSeconds)).toEqual([
-    epochSeconds('2026-12-27T14:00:00Z'),
-    epochSeconds('2027-12-28T00:00:00Z'),
-    undefined,
-  ]);
+  const ofOneView = [epochSeconds('2026-12-27T14:00:00Z'), epochSeconds('2027-12-28T00:00:00Z'), undefined];
+  expect(rowsOf(buckets).map((row) => row.ttlSeconds)).toEqual([...ofOneView, ...ofOneView, ...ofOneView]);
 });
 
 it('sums the changes of a row and spans them from the first to the last position', () => {
