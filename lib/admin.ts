@@ -30,6 +30,7 @@ import { resetBucket, topUpBucket } from './operations.js';
 import type { BucketKey } from './store/schema.js';
 import type { Store } from './store/store.js';
 import { readUsage, type UsageQuery, type UsageRow } from './usage/read-usage.js';
+import { type Consumer, type TopConsumersQuery, topConsumers } from './usage/top-consumers.js';
 
 const DEADLINE_MS = 10_000;
 
@@ -230,13 +231,26 @@ export class HeadgateAdmin {
 
   /** What an entity consumed, by hour, day or month (UTC): every row whose period overlaps [from, to). @default today, by day */
   async usage(query: UsageQuery): Promise<{ readonly rows: readonly UsageRow[] }> {
-    if (this.#table === undefined) {
-      throw new InvalidArgument({
-        field: 'tableName',
-        value: undefined,
-        expected: 'given: usage is counted from the table’s stream',
-      });
-    }
-    return readUsage(this.#table.client, this.#table.tableName, this.#namespace, query, new Date(nowMs(this.#clock)));
+    const { client, tableName } = this.#usageTable();
+    return readUsage(client, tableName, this.#namespace, query, new Date(nowMs(this.#clock)));
+  }
+
+  /**
+   * Who consumed most of a resource, or of everything in the namespace, in [from, to): `{ resource: 'gpt-4o', sortBy: 'tpm', limit: 20 }`. The ten
+   * entities with the most requests today, unless told otherwise.
+   */
+  async topConsumers(query: TopConsumersQuery = {}): Promise<readonly Consumer[]> {
+    const { client, tableName } = this.#usageTable();
+    return topConsumers(client, tableName, this.#namespace, query, new Date(nowMs(this.#clock)));
+  }
+
+  /** Throws `InvalidArgument` for a store in memory, which has no stream. */
+  #usageTable(): { readonly client: DynamoDBClient; readonly tableName: string } {
+    if (this.#table !== undefined) return this.#table;
+    throw new InvalidArgument({
+      field: 'tableName',
+      value: undefined,
+      expected: 'given: usage is counted from the table’s stream',
+    });
   }
 }

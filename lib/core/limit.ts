@@ -197,7 +197,7 @@ const MODES: readonly Mode[] = ['enforce', 'observe'];
 
 function defined(bucket: LooseBucket, at: string, as: Partial<Record<keyof CustomBucket, string>> = {}): TokenBucketLimit {
   const name = (field: keyof CustomBucket) => `${at}.${as[field] ?? field}`;
-  limitName(bucket.name, name('name'));
+  checkLimitName(bucket.name, name('name'));
   integerIn(bucket.capacity, 1, Number.MAX_SAFE_INTEGER, name('capacity'));
   integerIn(bucket.refillPeriodMs, 1, MAX_PERIOD_MS, name('refillPeriodMs'));
   const fastest = Math.min(Number.MAX_SAFE_INTEGER, MAX_AMOUNT_PER_MS * bucket.refillPeriodMs);
@@ -227,7 +227,7 @@ function defined(bucket: LooseBucket, at: string, as: Partial<Record<keyof Custo
 
 function quota(name: unknown, amount: unknown, options: unknown, at: string, as = 'capacity'): QuotaLimit {
   const { per: span, timeZone = 'UTC', ...counting } = knownFields(Object(options) as Partial<QuotaOptions>, QUOTA_FIELDS, at);
-  limitName(name, `${at}.name`);
+  checkLimitName(name, `${at}.name`);
   integerIn(amount, 1, Number.MAX_SAFE_INTEGER, `${at}.${as}`);
   if (span !== 'day' && span !== 'month')
     throw new InvalidArgument({ field: `${at}.per`, value: span, expected: "'day' or 'month'" });
@@ -246,7 +246,7 @@ function quota(name: unknown, amount: unknown, options: unknown, at: string, as 
 
 function session(name: unknown, amount: unknown, options: unknown, at: string, as = 'capacity'): SessionLimit {
   const { everyMs, ...counting } = knownFields(Object(options) as Partial<WindowOptions>, WINDOW_FIELDS, at);
-  limitName(name, `${at}.name`);
+  checkLimitName(name, `${at}.name`);
   integerIn(amount, 1, Number.MAX_SAFE_INTEGER, `${at}.${as}`);
   integerIn(everyMs, 1, MAX_PERIOD_MS, `${at}.everyMs`);
   const limit: SessionLimit = Object.freeze({
@@ -262,7 +262,7 @@ function session(name: unknown, amount: unknown, options: unknown, at: string, a
 
 function concurrent(name: unknown, slots: unknown, options: unknown, at: string, as = 'capacity'): ConcurrencyLimit {
   const { leaseMs, counts, mode, schedule } = knownFields(Object(options) as Partial<ConcurrentOptions>, CONCURRENT_FIELDS, at);
-  limitName(name, `${at}.name`);
+  checkLimitName(name, `${at}.name`);
   integerIn(slots, 1, MAX_SLOTS, `${at}.${as}`);
   integerIn(leaseMs, 1, MS_PER_DAY, `${at}.leaseMs`);
   const limit: ConcurrencyLimit = Object.freeze({
@@ -315,7 +315,8 @@ function counted(
 
 type LooseBucket = Omit<CustomBucket, keyof TokenOptions> & Counting;
 
-function limitName(value: unknown, field: string): asserts value is string {
+/** Checks the name of a limit: 1 to 64 of `A-Z a-z 0-9 _ - .` */
+export function checkLimitName(value: unknown, field: string): asserts value is string {
   if (typeof value !== 'string' || !/^[A-Za-z0-9_.-]{1,64}$/.test(value)) {
     throw new InvalidArgument({ field, value, expected: '1 to 64 characters of A-Z a-z 0-9 _ - .' });
   }

@@ -108,10 +108,16 @@ export function usageSk(period: UsagePeriod, start: string, key: BucketKey): str
 /** What the sort keys of all usage rows of one period begin with, up to the `#` before the resource. */
 export const usageSkPrefix = (period: UsagePeriod, start: string): string => `usage#${period}#${start}`;
 
-/** The period, its start and the resource a usage row's sort key names. */
-export function parseUsageSk(
-  sk: string,
-): { readonly period: string; readonly start: string; readonly resource: string } | undefined {
-  const [kind, period, start, resource] = sk.split('#');
-  return kind === 'usage' && period && start && resource ? { period, start, resource } : undefined;
+/** What the sort key of a usage row names, beside the shard. */
+export interface UsageRowKey {
+  readonly period: string;
+  readonly start: string;
+  readonly resource: string;
+  readonly entity: string;
+}
+
+/** The parts of a usage row's sort key, or undefined for that of any other item. */
+export function parseUsageSk(sk: string): UsageRowKey | undefined {
+  const [kind, period, start, resource, entity] = sk.split('#');
+  return kind === 'usage' && period && start && resource && entity ? { period, start, resource, entity } : undefined;
 }

@@ -2,7 +2,6 @@
 import type { AttributeValue, QueryCommandInput, UpdateItemCommandInput } from '@aws-sdk/client-dynamodb';
 import {
   DENIALS,
-  entityPk,
   LAST_SEQUENCE,
   PK,
   REQUESTS,
@@ -54,7 +53,7 @@ export function addToUsageRow(tableName: string, addition: RowAddition): UpdateI
 }
 
 /**
- * The Query for all rows of an entity whose period overlaps the range, shard by shard, of one resource when it is given.
+ * The Query for all rows of a partition whose period overlaps the range, shard by shard, of one resource when it is given.
  *
  *     usage#day#2026-11-22T00:00:00Z             the period that holds the range's first instant, any resource: lower bound
  *     usage#day#2026-11-22T00:00:00Z#gpt-4#…
@@ -63,20 +62,21 @@ export function addToUsageRow(tableName: string, addition: RowAddition): UpdateI
  */
 export function queryUsageRows(
   tableName: string,
-  where: { readonly namespace: string; readonly entity: string; readonly resource: string | undefined },
+  pk: string,
   { by, fromMs, toMs }: UsageRange,
+  resource?: string,
 ): QueryCommandInput {
   const bound = (atMs: number): string => usageSkPrefix(by, periodStartText(periodStartMs(by, atMs)));
   return {
     TableName: tableName,
     KeyConditionExpression: '#pk = :pk AND #sk BETWEEN :from AND :to',
-    ...(where.resource !== undefined && { FilterExpression: '#resource = :resource' }),
-    ExpressionAttributeNames: { '#pk': PK, '#sk': SK, ...(where.resource !== undefined && { '#resource': USAGE_RESOURCE }) },
+    ...(resource !== undefined && { FilterExpression: '#resource = :resource' }),
+    ExpressionAttributeNames: { '#pk': PK, '#sk': SK, ...(resource !== undefined && { '#resource': USAGE_RESOURCE }) },
     ExpressionAttributeValues: {
-      ':pk': { S: entityPk(where.namespace, where.entity) },
+      ':pk': { S: pk },
       ':from': { S: bound(fromMs) },
       ':to': { S: `${bound(toMs - 1)}$` },
-      ...(where.resource !== undefined && { ':resource': { S: where.resource } }),
+      ...(resource !== undefined && { ':resource': { S: resource } }),
     },
   };
 }
