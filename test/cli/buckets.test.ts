@@ -150,6 +150,36 @@ describe('headgate usage', () => {
     expect(JSON.parse((await headgate(...asked, '--json')).stdout)).toEqual({ rows });
   });
 
+  it('tells who consumed most of a resource, or of everything, where no entity is named', async () => {
+    await headgate('acquire', 'key-6', 'gpt-top', 'rpd=1', 'tpd=900');
+    await headgate('acquire', 'key-7', 'gpt-top', 'rpd=1', 'tpd=20');
+    await headgate('acquire', 'key-7', 'gpt-top', 'rpd=1', 'tpd=30');
+    await headgate('acquire', 'key-7', 'gpt-other', 'rpd=1', 'tpd=1000');
+    await countUsage(env.HEADGATE_TABLE ?? '');
+
+    expect((await headgate('usage', '--resource', 'gpt-top')).stdout).toBe(
+      'entity\trequests\tdenied\trpd\ttpd\nkey-7\t2\t0\t2\t50\nkey-6\t1\t0\t1\t900\n',
+    );
+    const most = ['usage', '--top', '1', '--sort', 'tpd'];
+    expect((await headgate(...most, '--resource', 'gpt-top', '--by', 'month', '--format', 'csv')).stdout).toBe(
+      'entity,requests,denied,rpd,tpd\nkey-6,1,0,1,900\n',
+    );
+    expect(JSON.parse((await headgate(...most, '--json')).stdout)).toEqual({
+      consumers: [{ entity: 'key-7', consumed: { rpd: 3, tpd: 1050 }, requests: 3, denied: 0 }],
+    });
+    expect(JSON.parse((await headgate(...most, '--format', 'json')).stdout).consumers).toHaveLength(1);
+    expect((await headgate('usage', '--top', '--resource', 'unused')).stdout).toBe('entity\trequests\tdenied\n');
+  });
+
+  it.each([
+    { args: ['--top', 'key-5'], stderr: 'Expected limit to be an integer from 1 to 1000, got "key-5"' },
+    { args: ['--top', '0'], stderr: 'Expected limit to be an integer from 1 to 1000, got 0' },
+    { args: ['key-5', '--top'], stderr: 'Expected top to be left out: key-5 is the only one asked for, got true' },
+    { args: ['key-5', '--sort', 'tpd'], stderr: 'Expected sort to be left out: key-5 is the only one asked for, got "tpd"' },
+  ])('refuses $args with code 2', async ({ args, stderr }) => {
+    expect(await headgate('usage', ...args)).toEqual({ code: 2, stdout: '', stderr: `headgate: ${stderr}\n` });
+  });
+
   it('refuses periods and times that are none with code 2', async () => {
     expect(await headgate('usage', 'key-5', '--by', 'year')).toEqual({
       code: 2,
