@@ -7,6 +7,7 @@ import { type Answer, type Cell, done, fields, lines, type Table, table } from '
 import type { Execute } from '../execute.js';
 import { NotFound } from '../exit-codes.js';
 import { rulesOf, scopeOf, withRules, withScope } from '../scope-options.js';
+import { addManifestCommands } from './manifest.js';
 
 /** `headgate limits`: what is stored for each scope, and which of it applies. */
 export function addLimitsCommands(root: Command, execute: Execute): void {
@@ -52,6 +53,8 @@ export function addLimitsCommands(root: Command, execute: Execute): void {
         return done(`Deleted for ${scopeText(scope)}.`, { scope });
       }),
     );
+
+  addManifestCommands(limits, execute);
 
   limits
     .command('explain <entity> <resource>')

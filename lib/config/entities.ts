@@ -202,7 +202,8 @@ function recordOf(record: EntityRecord, change: EntityChange | NewEntity, ancest
   };
 }
 
-function checkEntity(entity: NewEntity | EntityChange): void {
+/** Throws `InvalidArgument` for what no entity can be, whatever is stored. */
+export function checkEntity(entity: NewEntity | EntityChange): void {
   checkFields(entity, FIELDS, 'entity');
   checkName(entity.entity, 'entity');
   const { parent, cascade, tier, name, metadata } = entity;

@@ -1,3 +1,5 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { program } from '../../cli/program.js';
@@ -11,6 +13,7 @@ let keyId: string;
 
 beforeAll(async () => {
   cli = await BuiltCli.build();
+  await writeFile(join(cli.folder, 'headgate.yaml'), 'version: 1\nsystem:\n  limits: { rpm: 60/minute, tpm: 100000/minute }\n');
   table = await createTestTable();
   const admin = new HeadgateAdmin({ client: testClient(), tableName: table });
   for (const entity of ['acme', 'other', 'key-1']) await admin.createEntity({ entity });
@@ -32,9 +35,10 @@ function examples(command: Command): readonly string[] {
   return [...own, ...command.commands.flatMap(examples)];
 }
 
-/** What is only an example in an example: where the table is, and a key's id. */
+/** What is only an example in an example: where the table and the manifest are, and a key's id. */
 const here = (line: string): string =>
   line
+    .replace('headgate.yaml', join(cli.folder, 'headgate.yaml'))
     .replace('--table headgate', `--table ${table}`)
     .replace('http://127.0.0.1:8000', testEndpoint())
     .replace('1f0c9a7b52e4d86310', keyId);
