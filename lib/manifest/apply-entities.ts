@@ -2,7 +2,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { pause } from '../config/answering-store.js';
 import { metaKey } from '../config/config-records.js';
-import { deleteEntity } from '../config/delete-entity.js';
 import { creation, type EntityChange, plainUpdate, updateEntity } from '../config/entities.js';
 import { readEntities, readEntity, type StoredEntity, storedEntityOf } from '../config/entity-record.js';
 import { linkKey } from '../config/entity-tree.js';
@@ -78,7 +77,7 @@ class EntityWork {
 
   #isAlone(step: EntityStep): boolean {
     if (step.action === 'change' && stateOf(step).parent !== (step.from as EntityState).parent) return true;
-    return (step.action === 'create' && step.on.stored) || this.#alone.has(step.thing.entity);
+    return this.#alone.has(step.thing.entity);
   }
 
   /** How many steps were written: all, or none because one turned out to take more than one transaction. */
@@ -157,15 +156,9 @@ class EntityWork {
     }));
   }
 
-  /** A move, a change that others follow, or a creation in place of what is being deleted. */
+  /** A move, or a change that others follow. */
   async #writeAlone(step: EntityStep, rest: () => readonly EntityStep[]): Promise<void> {
     const { namespace, author, expecting } = this.#application;
-    const { entity } = step.thing;
-    if (step.action === 'create') {
-      await deleteEntity(expecting(step), namespace, author(), entity, {});
-      await this.#writeChunk([step]);
-      return;
-    }
     const change = changeOfEntity(step as Change);
     const write = () => updateEntity(expecting(step, this.#planned(step)), namespace, author(), change);
     try {

@@ -7,6 +7,7 @@ import { chunksOf, type Part } from './chunk.js';
 import { Conflicted } from './conflict.js';
 import { managedKey } from './managed.js';
 import type { Remove, Step } from './plan.js';
+import type { StoredThing } from './read-things.js';
 import { thingId } from './thing.js';
 
 /** Removes what a plan removes: entities' limits, entities in the plan's order, then settings that they stood under. Throws `Conflicted`. */
@@ -17,6 +18,28 @@ export async function applyRemovals(application: Application, steps: readonly St
   await removeSettings(application, limitsOfEntities);
   for (const step of removed) if (step.thing.kind === 'entity') await removeEntity(application, step, step.thing.entity);
   await removeSettings(application, settings);
+}
+
+/**
+ * Brings deletions to their end that somebody began, of entities that a plan makes anew; their limits go with them. What is then stored of them:
+ * nothing. Throws `Conflicted`.
+ */
+export async function finishDeletions(
+  application: Application,
+  steps: readonly Step[],
+): Promise<ReadonlyMap<string, StoredThing>> {
+  const { namespace, author, expecting } = application;
+  const seen = new Map(application.seen);
+  for (const step of steps) {
+    if (step.action !== 'create' || step.thing.kind !== 'entity' || !step.on.stored) continue;
+    const { entity } = step.thing;
+    await deleteEntity(expecting(step), namespace, author(), entity, {});
+    for (const [id, { thing }] of seen) {
+      const name = thing.kind === 'entity' ? thing.entity : 'entity' in thing.scope && thing.scope.entity;
+      if (name === entity) seen.set(id, { thing, item: undefined, change: undefined });
+    }
+  }
+  return seen;
 }
 
 async function removeSettings(application: Application, steps: readonly Remove[]): Promise<void> {

@@ -5,7 +5,7 @@ import { checkFields } from '../names.js';
 import type { Store } from '../store/store.js';
 import { applyEntities } from './apply-entities.js';
 import { ApplyLease } from './apply-lease.js';
-import { applyRemovals } from './apply-removals.js';
+import { applyRemovals, finishDeletions } from './apply-removals.js';
 import { applySettings } from './apply-settings.js';
 import { applyingStore } from './applying-store.js';
 import { type Conflict, Conflicted } from './conflict.js';
@@ -86,9 +86,10 @@ export async function applyPlan(store: Store, plan: Plan, options: ApplyOptions)
         onProgress?.({ done: written, total });
       },
     };
-    await applySettings(application, steps);
-    await applyEntities(application, steps);
-    await applyRemovals(application, steps);
+    const cleared = { ...application, seen: await finishDeletions(application, steps) };
+    await applySettings(cleared, steps);
+    await applyEntities(cleared, steps);
+    await applyRemovals(cleared, steps);
     await lease.complete();
     return { applied: true, revision: plan.base.revision + 1 };
   } catch (error) {

@@ -110,7 +110,7 @@ export async function planManifest(store: Store, manifest: Manifest, options: Pl
   });
   const written = [...wanted].flatMap(([id, to]): Step[] => {
     const one = found.get(id) as StoredThing;
-    const from = storedState(one.thing, one.item);
+    const from = goesWithItsEntity(one, found) ? undefined : storedState(one.thing, one.item);
     const base = planned(one, id);
     if (from === undefined) return [{ action: 'create', ...base, to }];
     if (!sameState(from, to)) return [{ action: 'change', ...base, from, to }];
@@ -177,6 +177,13 @@ function checkParent(parent: StoredThing | undefined, isRemoved: boolean): void 
     value: parent?.thing.kind === 'entity' ? parent.thing.entity : undefined,
     expected: `an entity of the manifest, or one that is stored${isRemoved ? ' and not removed by this very plan' : ''}`,
   });
+}
+
+/** Whether a setting is of an entity that is being deleted: before the entity is made anew, that deletion is brought to its end. */
+function goesWithItsEntity({ thing }: StoredThing, found: ReadonlyMap<string, StoredThing>): boolean {
+  if (thing.kind === 'entity' || !('entity' in thing.scope)) return false;
+  const entity = found.get(thingId({ kind: 'entity', entity: thing.scope.entity }));
+  return entity?.item !== undefined && storedState(entity.thing, entity.item) === undefined;
 }
 
 /** An entity goes with its limits: they cannot stay in the manifest without it. */

@@ -36,3 +36,31 @@ export function company(entities: number, rpm = 60): Manifest {
     entities: names.map(({ entity, parent }) => ({ entity, parent, tier: 'pro', name: `Name of ${entity}` })),
   };
 }
+
+/**
+ * A company of so many entities as it is after so many reorganisations. Between one and the next about two of five limits change, two of ten names,
+ * a few keys move to another team, and the last twentieth of the keys come or go.
+ */
+export function reorganised(entities: number, round: number): Manifest {
+  const { settings, entities: members, ...rest } = company(entities);
+  const indexOf = (entity: string) => Number(entity.split('-')[1]);
+  const isThere = (entity: string) => round % 2 === 0 || indexOf(entity) < entities * 0.95;
+  const firstTeam = Math.ceil(entities / 100);
+  const teams = Math.ceil(entities / 10) - firstTeam;
+  return {
+    ...rest,
+    settings: settings
+      .filter(({ scope }) => !('entity' in scope) || isThere(scope.entity))
+      .map((one) => {
+        const isChanged = 'entity' in one.scope && indexOf(one.scope.entity) % 5 === round % 5;
+        return isChanged ? { ...one, limits: [Limit.perMinute('rpm', 100 + round)] } : one;
+      }),
+    entities: members
+      .filter(({ entity }) => isThere(entity))
+      .map((one) => (indexOf(one.entity) % 10 === round % 10 ? { ...one, name: `Renamed in round ${round}` } : one))
+      .map((one) => {
+        const moves = one.entity.startsWith('key') && indexOf(one.entity) % 50 === 0;
+        return moves ? { ...one, parent: `team-${firstTeam + (round % teams)}` } : one;
+      }),
+  };
+}
