@@ -20,6 +20,8 @@ export interface Connection {
   readonly client: DynamoDBClient;
   readonly tableName: string;
   readonly namespace: string;
+  /** Who makes changes, for the history. */
+  readonly actor: string;
   readonly admin: HeadgateAdmin;
   /** Of the whole table, whatever the namespace. */
   readonly namespaces: HeadgateNamespaces;
@@ -47,6 +49,7 @@ export function connect({ table: tableName, namespace, ...where }: GlobalOptions
     client,
     tableName,
     namespace,
+    actor,
     get admin() {
       admin ??= new HeadgateAdmin({ client, tableName, namespace, actor });
       return admin;

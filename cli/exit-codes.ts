@@ -15,6 +15,8 @@ export const EXIT = {
   conflict: 5,
   /** `doctor` found something that keeps Headgate from working. */
   unwell: 6,
+  /** Something differs, of a command that was asked to say so: `--exit-code`. */
+  differs: 7,
 } as const;
 
 const BY_CODE: Readonly<Record<string, number>> = {

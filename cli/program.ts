@@ -14,7 +14,8 @@ import { executor, type Terminal } from './execute.js';
 
 const DESCRIPTION = 'Limits, entities and keys of Headgate, in one DynamoDB table.';
 const AFTER_HELP = `
-Exit codes: 0 done, 1 failed (the database gave no answer), 2 wrong use, 3 not admitted, 4 not found, 5 conflict, 6 doctor found a fault.
+Exit codes: 0 done, 1 failed (the database gave no answer), 2 wrong use, 3 not admitted, 4 not found, 5 conflict, 6 doctor found a fault,
+7 something differs (--exit-code).
 
 Examples:
   $ headgate doctor

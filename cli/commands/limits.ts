@@ -8,6 +8,7 @@ import type { Execute } from '../execute.js';
 import { NotFound } from '../exit-codes.js';
 import { rulesOf, scopeOf, withRules, withScope } from '../scope-options.js';
 import { addManifestCommands } from './manifest.js';
+import { addPlanCommands } from './manifest-changes.js';
 
 /** `headgate limits`: what is stored for each scope, and which of it applies. */
 export function addLimitsCommands(root: Command, execute: Execute): void {
@@ -55,6 +56,7 @@ export function addLimitsCommands(root: Command, execute: Execute): void {
     );
 
   addManifestCommands(limits, execute);
+  addPlanCommands(limits, execute);
 
   limits
     .command('explain <entity> <resource>')
