@@ -12,3 +12,5 @@ export { presetNames, presetText } from './presets.js';
 export { type Problem, problemText } from './problem.js';
 export { type ReadManifest, type ReadOptions, readManifest } from './read-manifest.js';
 export { type Thing, thingText } from './thing.js';
+export { type UpdatedManifest, updateManifestText } from './update-manifest.js';
+export { manifestText, type WriteOptions } from './write-manifest.js';

@@ -62,9 +62,7 @@ function manifestOf({ draft, whole }: Composed, problems: Problem[]): Manifest {
   }
   for (const [tier, each] of draft.tiers) {
     if (!isNamed(tier, each.at, 'key', problems)) continue;
-    if (each.resources.size === 0 || each.limits.size > 0 || each.fields.size > 0) {
-      if (!isEmpty(each, problems)) scoped({ tier }, each);
-    }
+    scoped({ tier }, each);
     onResources({ tier }, each);
   }
   for (const [entity, each] of draft.entities) {
@@ -94,6 +92,10 @@ function isEmpty({ limits, fields, flawed, at }: ScopeDraft, problems: Problem[]
   if (!flawed) problems.push(entryProblem(at, SAYS_NOTHING, 'key'));
   return true;
 }
+
+/** The priorities of every scope of a text that states none of its own. */
+export const inheritedPriorities = (text: string, { file, ...sources }: ReadOptions): PriorityShares | undefined =>
+  defaultPriorities(composed(text, file, sources).draft.fields.get('priorities'), []);
 
 function defaultPriorities(entry: Entry | undefined, problems: Problem[]): PriorityShares | undefined {
   if (entry === undefined || entry.value === false) return undefined;

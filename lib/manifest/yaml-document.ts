@@ -153,12 +153,13 @@ class Walk {
       return list;
     }
     const { value = null, source } = isScalar(node) ? node : {};
-    if (typeof value === 'number' && Number.isInteger(value) && !Number.isSafeInteger(value) && /^[-+]?\d+$/.test(source ?? ''))
-      return this.refused(
-        node,
-        path,
-        `Expected an integer of at most ${Number.MAX_SAFE_INTEGER}, or text in quotes, got ${source}`,
-      );
+    // What is not kept to the last digit would be another number.
+    if (
+      typeof value === 'number' &&
+      /^[-+]?\d+$/.test(source ?? '') &&
+      String(value) !== source?.replace(/^\+?(-?)0*(?=\d)/, '$1')
+    )
+      return this.refused(node, path, `Expected a number that is kept to the last digit, or text in quotes, got ${source}`);
     return value;
   }
 

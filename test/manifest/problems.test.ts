@@ -120,9 +120,9 @@ it.each([
     problem: 'f:2:18  entities.a.cascade  Expected no cascade: only an entity with a parent has it',
   },
   {
-    text: 'version: 1\nentities: { a: { metadata: { x: 12345678901234567890 } } }',
+    text: 'version: 1\nentities: { a: { metadata: { x: 12345678901234567891 } } }',
     problem:
-      'f:2:33  entities.a.metadata.x  Expected an integer of at most 9007199254740991, or text in quotes, got 12345678901234567890',
+      'f:2:33  entities.a.metadata.x  Expected a number that is kept to the last digit, or text in quotes, got 12345678901234567891',
   },
   {
     text: 'version: 1\nentities: { a: { metadata: { x: .nan } } }',
@@ -145,7 +145,7 @@ it.each([
     problem: 'f:2:15  tiers.a["<<"]  Expected no merge key: extends, and tiers, share limits between scopes',
   },
   { text: 'version: 1\n? [a]\n: 1\n', problem: 'f:2:3  Expected a name as the key' },
-  { text: `version: ${'['.repeat(100_000)}`, problem: 'f:1:827  Expected at most 100 levels' },
+  { text: `version: ${'['.repeat(20_000)}`, problem: 'f:1:827  Expected at most 100 levels' },
   { text: `version: ${'['.repeat(200)}1${']'.repeat(200)}`, problem: /Expected at most 100 levels/ },
   { text: `# ${'x'.repeat(16 * 1_048_576)}`, problem: 'f:1:1  Expected at most 16777216 characters, got 16777218' },
 ])('tells that $problem', ({ text, problem }) => {

@@ -109,6 +109,12 @@ resources:
     expect(entities).toEqual([{ entity: 'y' }]);
   });
 
+  it('may name a tier for which nothing is stored', () => {
+    const { settings, entities } = manifestOf('version: 1\ntiers: { pro: }\nentities: { x: { tier: pro } }');
+    expect(settings).toEqual([]);
+    expect(entities).toEqual([{ entity: 'x', tier: 'pro' }]);
+  });
+
   it('takes names as they are written, whatever YAML would make of them', () => {
     const { entities } = manifestOf('version: 1\nentities:\n  007:\n  true:\n  1e3:\n  __proto__:\n  "a: b":\n');
     expect(entities.map(({ entity }) => entity)).toEqual(['007', 'true', '1e3', '__proto__', 'a: b']);
