@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { short } from '../support/long.js';
 import { Interleavings, type Scope } from './interleavings.js';
 import { KINDS, type Kind, settles } from './one-by-one.js';
 
@@ -26,7 +27,6 @@ function mixes(operations: number, aheadMs: number): Scope['scripts'][] {
 const FULL = NOW_MS - 5_000;
 const [ONE_USED, ALMOST_EMPTY, IN_DEBT] = [NOW_MS + 1_000, NOW_MS + 2_500, NOW_MS + 4_000];
 const everyStart = [undefined, FULL, ONE_USED, ALMOST_EMPTY, IN_DEBT];
-const long = process.env.HEADGATE_LONG !== undefined;
 
 describe('group commit of two processes, in every order of their arrivals, writes and answers, is one by one', () => {
   // `scopes` and `worlds`: what is checked at least, so that it cannot shrink unseen.
@@ -45,7 +45,7 @@ describe('group commit of two processes, in every order of their arrivals, write
     { operations: 3, starts: [FULL, IN_DEBT], warmths: [true], aheadMs: [0], mostSent: 2, scopes: 864, worlds: 20_000 },
     {
       operations: 4,
-      starts: long ? everyStart : [FULL],
+      starts: short([FULL], everyStart),
       warmths: [true],
       aheadMs: [0],
       mostSent: 1,

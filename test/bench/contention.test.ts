@@ -1,9 +1,10 @@
 import { expect, it } from 'vitest';
 import { WITHOUT_MEMORY } from '../../bench/contention-process.js';
 import { type Contention, simulate } from '../../bench/contention-simulation.js';
+import { short } from '../support/long.js';
 
 /** `npm run verify:long` plays more games of chance. */
-const SEEDS = process.env.HEADGATE_LONG === '1' ? [1, 2, 3, 4, 5] : [1];
+const SEEDS = short([1], [1, 2, 3, 4, 5]);
 
 /** Each process acquires about twenty times before anything counts, and then `counted` times. */
 const crowd = (writers: number, load: number, counted: number): Contention => ({

@@ -6,9 +6,10 @@ import { Limit, rateOf, type TokenBucketLimit } from '../../lib/core/limit.js';
 import { type Guesses, guessed, learned, NO_GUESSES } from '../../lib/core/prediction.js';
 import { NOTHING_STORED, type Stored } from '../../lib/core/standing.js';
 import { IDENTITY, moved, refuses, type Step, thenAcquire, thenAdjust } from '../../lib/core/step.js';
+import { short } from '../support/long.js';
 
 /** `npm run verify:long` tries more. */
-const RUNS = process.env.HEADGATE_LONG === '1' ? 100_000 : 5_000;
+const RUNS = short(5_000, 100_000);
 const NOW = 1_000_000n;
 const TOKEN = 100n;
 /** Tokens of 100 fs. */

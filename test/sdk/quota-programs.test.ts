@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
+import { short } from '../support/long.js';
 import { dynamo, memory } from '../support/stores.js';
 import { nothingSeen, runProgram } from './quota-programs.js';
 
 describe('programs of acquires, settlements and jumps in time, by three processes, over days, months and sessions', () => {
   it.each([
-    { ...memory, programs: 10_000 },
-    { ...dynamo, programs: 200 },
+    { ...memory, programs: short(3_000, 10_000) },
+    { ...dynamo, programs: short(50, 200) },
   ])(
     'leave on the $name store what a ledger of their charges says, step by step: $programs of them',
     async (store) => {

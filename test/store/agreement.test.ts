@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
+import { short } from '../support/long.js';
 import { dynamo, memory } from '../support/stores.js';
 import { limitSet, program, Run } from './programs.js';
 
@@ -18,7 +19,7 @@ it('the memory store and DynamoDB come to the same after every step of any progr
         outcomes[kind] = (outcomes[kind] ?? 0) + 1;
       }
     }),
-    { seed: 20_261_122, numRuns: 60 },
+    { seed: 20_261_122, numRuns: short(20, 60) },
   );
 
   // Otherwise the programs prove little.

@@ -4,6 +4,7 @@ import { Limit } from '../../lib/core/limit.js';
 import { NOTHING_HELD, predictSlots, type Slots, thenFree, thenTake } from '../../lib/core/slots.js';
 import { FS_PER_MS } from '../../lib/core/time.js';
 import type { BucketWrite, WriteResult } from '../../lib/store/store.js';
+import { short } from '../support/long.js';
 import { dynamo, memory, type TestBed } from '../support/stores.js';
 
 const NOW = 1_800_000_000_000n * FS_PER_MS;
@@ -52,7 +53,7 @@ it('the memory store and DynamoDB come to the same slots after every write, what
         [before, seen] = [seen, slotsOf(results[0])];
       }
     }),
-    { seed: 20_261_123, numRuns: 60 },
+    { seed: 20_261_123, numRuns: short(30, 60) },
   );
   // Otherwise the programs prove little.
   expect(outcomes.applied).toBeGreaterThan(150);
