@@ -1,19 +1,20 @@
 import type { APIGatewayProxyEvent } from 'aws-lambda';
+import { type LimitedCall, limitCall } from '../lib/clients/limited-call.js';
+import { refusalOf } from '../lib/clients/refusal.js';
 import { nowMs } from '../lib/clock.js';
 import { type Problem, problem } from '../lib/http/problem.js';
 import type { Lease } from '../lib/lease.js';
-import type { CallTokens } from '../lib/llm/call-tokens.js';
-import { costsOf, NO_TOKENS, settledCosts } from '../lib/llm/costs.js';
-import { estimateOpenAi } from '../lib/llm/estimate.js';
-import { meterOpenAiStream } from '../lib/llm/metered-stream.js';
-import { type PreparedOpenAiRequest, prepareOpenAiRequest } from '../lib/llm/openai-request.js';
+import { NO_TOKENS, settledCosts } from '../lib/llm/costs.js';
+import { byCharacters } from '../lib/llm/estimate.js';
+import { AnswerMeter, metered, StreamMeter } from '../lib/llm/metered-stream.js';
+import { openAiApi } from '../lib/llm/openai.js';
 import type { PriceTable } from '../lib/llm/prices.js';
-import { usageOfOpenAi } from '../lib/llm/usage.js';
-import { RateLimitExceeded } from '../lib/rate-limit-exceeded.js';
+import type { PreparedCall, ProviderApi } from '../lib/llm/provider-api.js';
+import { apiOfPath } from '../lib/llm/provider-apis.js';
 import { rateLimitHeaders } from '../lib/rate-limit-headers.js';
-import { type CallPrice, callPrice, countsMoney, pricesOf } from './call-prices.js';
 import { compose } from './compose.js';
 import { bodyBytes, pathParameter, problemOfLogged, tooLarge } from './http-event.js';
+import { pricesOf } from './prices.js';
 import { type StreamedResponse, streamed } from './response-stream.js';
 import { type Upstream, upstreamsOf } from './upstreams.js';
 
@@ -26,10 +27,11 @@ export const handler = streamed(async (event) => {
   try {
     return await respond(event);
   } catch (error) {
-    return answered(error instanceof Refused ? error.problem : problemOfLogged(error));
+    return answered(error instanceof Refused ? error.problem : problemOfLogged(error), apiOf(event));
   }
 });
 
+const estimate = byCharacters();
 const MOST_BODY_BYTES = 4 * 1_024 * 1_024;
 
 let upstreams: ReadonlyMap<string, Upstream> | undefined;
@@ -45,20 +47,35 @@ class Refused extends Error {
 async function respond(event: APIGatewayProxyEvent): Promise<StreamedResponse> {
   const context: Record<string, string | undefined> = event.requestContext.authorizer ?? {};
   const leases: Lease[] = [];
+  let limited: LimitedCall | undefined;
   try {
     if (context.lease !== undefined) leases.push(await reopened(context.lease));
     const upstream = upstreamOf(event);
     const entity = admitted(context);
     const target = targetUrl(event, upstream);
-    const call = callOf(event, target);
-    const costing = call === undefined ? undefined : await acquire(entity, call, leases);
-    return await forwarded(event, { upstream, target, call, costing, leases: leases.splice(0) });
+    const metering = meteringOf(event, target);
+    limited = metering && (await limitedBy(entity, metering.call, leases));
+    return await forwarded(event, { upstream, target, metering, ends: limited ?? only(leases) });
   } catch (error) {
     // A request that was not made consumed nothing: neither here nor with the authorizer.
-    await Promise.all(leases.map((lease) => lease.release()));
+    await (limited ?? only(leases)).release();
     throw error;
   }
 }
+
+/** What a call is settled by at its end. */
+type Ends = Pick<LimitedCall, 'end' | 'limits' | 'release'>;
+
+/** Leases of the authorizer alone, for what costs no tokens, such as a list of models. */
+const only = (leases: readonly Lease[]): Ends => ({
+  limits: leases.flatMap((lease) => lease.limits),
+  end: async () => {
+    await Promise.all(leases.map((lease) => lease.end(settledCosts(lease.counts, NO_TOKENS))));
+  },
+  release: async () => {
+    await Promise.all(leases.map((lease) => lease.release()));
+  },
+});
 
 function upstreamOf(event: APIGatewayProxyEvent): Upstream {
   upstreams ??= upstreamsOf(process.env.HEADGATE_UPSTREAMS);
@@ -79,139 +96,110 @@ function admitted({ entity, decision, status, problem: body }: Record<string, st
   throw new Refused(problem(401, 'Unauthorized', 'Unauthorized', 'Expected an authorizer in front of this function'));
 }
 
+/** What costs tokens: the call, and how its answer is read. */
+interface Metering {
+  readonly api: ProviderApi;
+  readonly call: PreparedCall;
+}
+
 /** The call in the body; undefined where there is none, as for the list of models: nothing to read, nothing to settle. */
-function callOf(event: APIGatewayProxyEvent, target: URL): PreparedOpenAiRequest | undefined {
+function meteringOf(event: APIGatewayProxyEvent, target: URL): Metering | undefined {
   const bytes = bodyBytes(event);
-  if (bytes.byteLength === 0) return undefined;
+  const path = pathOf(target);
+  if (bytes.byteLength === 0 || COUNTS_ONLY.test(path)) return undefined;
   const refused = tooLarge(bytes, MOST_BODY_BYTES);
   if (refused !== undefined) throw new Refused(refused);
-  const request = prepareOpenAiRequest(bytes, pathOf(target));
-  if (request.ok) return request;
-  throw new Refused(problem(400, 'InvalidArgument', 'Bad request', request.message, { details: { field: 'body' } }));
+  const api = apiOfPath(path) ?? openAiApi;
+  const call = api.prepare(bytes, path);
+  if (call.ok) return { api, call };
+  throw new Refused(problem(400, 'InvalidArgument', 'Bad request', call.message, { details: { field: 'body' } }));
 }
+
+/** A provider counts what a call would take, and makes none. */
+const COUNTS_ONLY = /(\/count_tokens|:countTokens|\/input_tokens)\/*$/;
 
 async function reopened(token: string): Promise<Lease> {
   const { limiter, tokens, clock } = compose();
   return limiter.reopen((await tokens()).verify(token, nowMs(clock)));
 }
 
-/** What a call is settled by. */
-interface Costing {
-  readonly estimate: CallTokens;
-  /** Undefined: no limit counts money. */
-  readonly price: CallPrice | undefined;
-}
-
 /** Acquires the model's limits beside the leases there are, with an estimate of the call. */
-async function acquire(entity: string, call: PreparedOpenAiRequest, leases: Lease[]): Promise<Costing> {
-  const { limiter } = compose();
-  const { model } = call;
-  const levelsOn = (resource: string) => limiter.limits({ entity, resource });
-  const levels = await levelsOn(model);
-  const limits = levels.flatMap((level) => level.limits);
-  const estimate = estimateOpenAi(call.parsed, { endpoint: call.endpoint });
-  const price = await callPrice(
+function limitedBy(entity: string, { model, content }: PreparedCall, leases: readonly Lease[]): Promise<LimitedCall> {
+  return limitCall({
+    limiter: compose().limiter,
+    entity,
+    resource: model,
     model,
-    [...limits, ...leases.flatMap((lease) => lease.counts)],
-    () => {
+    content,
+    estimate: estimate(content),
+    prices: () => {
       prices ??= pricesOf(process.env.HEADGATE_PRICES);
       return prices;
     },
-    async () => [...levels, ...(await Promise.all(leases.map(({ resource }) => levelsOn(resource)))).flat()],
-  );
-  const outcome = await limiter.tryAcquire({
-    entity,
-    resource: model,
-    contextTokens: estimate.totalTokens,
-    consume: costsOf(limits, estimate, price?.(estimate)),
+    leases,
   });
-  if (!outcome.granted) throw new RateLimitExceeded(outcome.denial);
-  leases.push(outcome.lease);
-  return { estimate, price };
 }
 
 interface Forwarded {
   readonly upstream: Upstream;
   readonly target: URL;
-  readonly call: PreparedOpenAiRequest | undefined;
-  readonly costing: Costing | undefined;
-  readonly leases: readonly Lease[];
+  readonly metering: Metering | undefined;
+  readonly ends: Ends;
 }
 
 async function forwarded(
   event: APIGatewayProxyEvent,
-  { upstream, target, call, costing, leases }: Forwarded,
+  { upstream, target, metering, ends }: Forwarded,
 ): Promise<StreamedResponse> {
-  const end = (usage: CallTokens | undefined) => ended(leases, costing, usage);
+  const headers = await forwardedHeaders(event, upstream);
+  const bytes = metering?.call.body ?? bodyBytes(event);
   let answer: Response;
   try {
     answer = await fetch(target, {
       method: event.httpMethod,
-      headers: await forwardedHeaders(event, upstream),
-      body: call === undefined ? null : Buffer.from(call.body),
+      headers,
+      body: bytes.byteLength === 0 ? null : Buffer.from(bytes),
       redirect: 'manual',
     });
   } catch (error) {
     console.error(error);
-    await end(NO_TOKENS);
+    await ends.end(NO_TOKENS);
     return answered(
       problem(502, 'UpstreamUnreachable', 'Bad gateway', 'The provider could not be reached; no tokens were charged'),
+      apiOf(event),
     );
   }
-  const limits = leases.flatMap((lease) => lease.limits);
-  const headers = { ...answeredHeaders(answer), ...rateLimitHeaders(limits) };
-  return { statusCode: answer.status, headers, body: relayed(answer, call?.addedUsage === true, end) };
+  return {
+    statusCode: answer.status,
+    headers: { ...answeredHeaders(answer), ...rateLimitHeaders(ends.limits) },
+    body: relayed(answer, metering, ends),
+  };
 }
 
 /** The answer's bytes, and at their end, whichever it is, the settlement. */
-async function* relayed(
-  answer: Response,
-  dropUsageChunk: boolean,
-  end: (usage: CallTokens | undefined) => Promise<void>,
-): AsyncGenerator<Uint8Array> {
-  let usage: CallTokens | undefined = answer.ok ? undefined : NO_TOKENS;
-  try {
-    if (answer.body === null) return;
-    if (answer.headers.get('content-type')?.includes('text/event-stream')) {
-      const metered = meterOpenAiStream(answer.body, { dropUsageChunk });
-      try {
-        for await (const chunk of metered.body) yield chunk;
-      } finally {
-        usage ??= await metered.usage;
-      }
-    } else {
-      const bytes = new Uint8Array(await answer.arrayBuffer());
-      usage ??= usageOfOpenAi(jsonOf(bytes));
-      yield bytes;
+async function* relayed(answer: Response, metering: Metering | undefined, ends: Ends): AsyncGenerator<Uint8Array> {
+  if (answer.body === null || metering === undefined) {
+    try {
+      if (answer.body !== null) yield* answer.body;
+    } finally {
+      await ends.end(answer.ok ? undefined : NO_TOKENS);
     }
-  } finally {
-    await end(usage);
+    return;
   }
+  const { api, call } = metering;
+  const streams = answer.headers.get('content-type')?.includes('text/event-stream');
+  const meter = streams ? new StreamMeter(api.usageReader(), { dropUsageChunk: call.addedUsage }) : new AnswerMeter(api.usageOf);
+  yield* metered(answer.body, meter, (usage) => ends.end(answer.ok ? usage : NO_TOKENS));
 }
 
-/** Settles by the usage; without one in the answer the estimate stays charged, and its price is too. Slots are free again either way. */
-async function ended(leases: readonly Lease[], costing: Costing | undefined, usage: CallTokens | undefined): Promise<void> {
-  const actual = ({ counts }: Lease) =>
-    usage === undefined
-      ? settledCosts(counts.filter(countsMoney), NO_TOKENS, costing?.price?.(costing.estimate))
-      : settledCosts(counts, usage, costing?.price?.(usage));
-  await Promise.all(leases.map((lease) => lease.end(actual(lease))));
+/** A refusal in both shapes that clients read: problem+json, and the error of the provider's own clients. */
+function answered(refused: Problem, api: ProviderApi): StreamedResponse {
+  const bytes = Buffer.from(JSON.stringify({ ...refused.body, ...api.refusalBody(refusalOf(refused)) }));
+  return { statusCode: refused.status, headers: refused.headers, body: once(bytes) };
 }
 
-function jsonOf(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder().decode(bytes));
-  } catch {
-    return undefined;
-  }
-}
-
-/** A refusal in both shapes that clients read: problem+json, and the `error` of OpenAI's clients. */
-function answered({ status, headers, body }: Problem): StreamedResponse {
-  const error = { message: body.detail, type: body.code, param: body.field ?? null, code: body.code };
-  const bytes = Buffer.from(JSON.stringify({ ...body, error }));
-  return { statusCode: status, headers, body: once(bytes) };
-}
+/** Which API a call speaks; where that cannot be told, the one that most speak. */
+const apiOf = (event: APIGatewayProxyEvent): ProviderApi => apiOfPath(event.pathParameters?.path ?? '') ?? openAiApi;
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes;

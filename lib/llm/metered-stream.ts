@@ -1,37 +1,27 @@
 import { concatBytes } from './concat-bytes.js';
-import { isJsonObject } from './json-object.js';
+import type { ProviderApi, UsageReader } from './provider-api.js';
 import { type ServerSentEvent, ServerSentEventSplitter } from './server-sent-events.js';
-import { type Usage, usageOfOpenAi } from './usage.js';
+import { jsonOf, type Usage } from './usage.js';
 
-/**
- * A provider's event stream on its way to the caller, and what it cost.
- * `usage` never rejects. It resolves with the last usage seen (undefined if none was) when `body` has been read to its end, has
- * failed, or was cancelled; a body that nobody reads keeps it pending, for nothing is read ahead of the caller.
- */
-export interface MeteredStream {
-  readonly body: ReadableStream<Uint8Array>;
-  readonly usage: Promise<Usage | undefined>;
+/** Reads along with an answer's bytes: gives back what may go on, and keeps what it learned of the usage. */
+export interface Meter {
+  readonly usage: Usage | undefined;
+  passOn(chunk: Uint8Array): Uint8Array;
+  /** What was held back for an event whose end never came; empty when all has gone on. */
+  passOnRest(): Uint8Array;
 }
 
-/** `dropUsageChunk`: leave out the chunk of `choices: []` and `usage`, because the caller did not ask for it. */
-export interface MeterOptions {
-  readonly dropUsageChunk: boolean;
-}
+/** Called once, when the answer was read to its end, has failed, or was cancelled, with the usage told by then. */
+export type Ended = (usage: Usage | undefined) => Promise<void>;
 
 /**
- * The upstream's event stream, passed on byte for byte while its usage is read.
- * Without `dropUsageChunk` each chunk goes on as it came; with it, each event goes on as soon as its last byte is here, and
- * chunks with `usage: null` stay as they are. When the upstream breaks, what it had sent is handed on, then the body fails with the
- * upstream's error. Cancelling the body cancels the upstream: to learn the usage after the client has left, read on to the end.
+ * The upstream's bytes on their way to the caller, as the meter passes them on. `end` is waited for before the body ends, so that whoever has read it
+ * all knows that its cost is booked; the bytes themselves never wait. When the upstream breaks, what it had sent is handed on, then the body
+ * fails with the upstream's error. Cancelling the body cancels the upstream. A body that nobody reads never ends, for nothing is read ahead.
  * Throws a TypeError when `upstream` is already locked to another reader.
  */
-export function meterOpenAiStream(upstream: ReadableStream<Uint8Array>, options: MeterOptions): MeteredStream {
+export function metered(upstream: ReadableStream<Uint8Array>, meter: Meter, end: Ended): ReadableStream<Uint8Array> {
   const reader = upstream.getReader();
-  const meter = new StreamMeter(options.dropUsageChunk);
-  let tellUsage: (usage: Usage | undefined) => void = () => {};
-  const usage = new Promise<Usage | undefined>((resolve) => {
-    tellUsage = resolve;
-  });
   let broken: { readonly error: unknown } | undefined;
 
   /** What may go on next; undefined at the end. A break is thrown only once what came before it has gone on. */
@@ -49,38 +39,44 @@ export function meterOpenAiStream(upstream: ReadableStream<Uint8Array>, options:
     return undefined;
   };
 
-  const body = new ReadableStream<Uint8Array>(
+  return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
         try {
           let bytes = await next();
           while (bytes?.length === 0) bytes = await next();
           if (bytes) return controller.enqueue(bytes);
-          controller.close();
-          tellUsage(meter.usage);
         } catch (error) {
-          tellUsage(meter.usage);
+          await end(meter.usage);
           throw error;
         }
+        await end(meter.usage);
+        controller.close();
       },
       async cancel(reason) {
-        tellUsage(meter.usage);
-        await reader.cancel(reason);
+        await Promise.all([end(meter.usage), reader.cancel(reason)]);
       },
     },
     { highWaterMark: 0 },
   );
-  return { body, usage };
 }
 
-/** Reads along with the stream: keeps the last usage, and gives back what may go on. */
-class StreamMeter {
+/**
+ * Reads a provider's event stream. Without `dropUsageChunk` each chunk goes on as it came; with it, each event goes on as soon as its last byte is
+ * here, but for the one that tells nothing but the usage, because the caller did not ask for it. Chunks with `usage: null` stay as they are.
+ */
+export class StreamMeter implements Meter {
   readonly #splitter = new ServerSentEventSplitter();
+  readonly #reader: UsageReader;
   readonly #dropUsageChunk: boolean;
-  usage: Usage | undefined;
 
-  constructor(dropUsageChunk: boolean) {
+  constructor(reader: UsageReader, { dropUsageChunk }: { readonly dropUsageChunk: boolean }) {
+    this.#reader = reader;
     this.#dropUsageChunk = dropUsageChunk;
+  }
+
+  get usage(): Usage | undefined {
+    return this.#reader.usage;
   }
 
   passOn(chunk: Uint8Array): Uint8Array {
@@ -88,7 +84,6 @@ class StreamMeter {
     return this.#dropUsageChunk ? kept : chunk;
   }
 
-  /** What was held for an event whose end never came; empty when all has gone on. */
   passOnRest(): Uint8Array {
     const last = this.#splitter.flush();
     const kept = this.#keep(last ? [last] : []);
@@ -96,22 +91,28 @@ class StreamMeter {
   }
 
   #keep(events: readonly ServerSentEvent[]): Uint8Array {
-    return concatBytes(events.filter((event) => !this.#isUsageChunk(event)).map((event) => event.bytes));
-  }
-
-  #isUsageChunk({ data }: ServerSentEvent): boolean {
-    const chunk = jsonWithUsage(data);
-    this.usage = usageOfOpenAi(chunk) ?? this.usage;
-    return isJsonObject(chunk) && isJsonObject(chunk.usage) && Array.isArray(chunk.choices) && chunk.choices.length === 0;
+    const kept = events.filter(({ data }) => data === undefined || !this.#reader.read(data));
+    return concatBytes(kept.map(({ bytes }) => bytes));
   }
 }
 
-/** Most chunks are content alone: only those that name a usage are worth parsing. */
-function jsonWithUsage(data: string | undefined): unknown {
-  if (!data?.includes('"usage"')) return undefined;
-  try {
-    return JSON.parse(data);
-  } catch {
-    return undefined;
+/** Reads an answer in one piece, which is parsed at its end. */
+export class AnswerMeter implements Meter {
+  readonly #usageOf: ProviderApi['usageOf'];
+  readonly #chunks: Uint8Array[] = [];
+  usage: Usage | undefined;
+
+  constructor(usageOf: ProviderApi['usageOf']) {
+    this.#usageOf = usageOf;
+  }
+
+  passOn(chunk: Uint8Array): Uint8Array {
+    this.#chunks.push(chunk);
+    return chunk;
+  }
+
+  passOnRest(): Uint8Array {
+    this.usage = this.#usageOf(jsonOf(new TextDecoder().decode(concatBytes(this.#chunks))));
+    return new Uint8Array();
   }
 }

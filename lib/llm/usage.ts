@@ -39,6 +39,21 @@ function usageOfCounts(counts: Readonly<Record<string, unknown>>): Usage | undef
   return { inputTokens: usage.input, cachedInputTokens: cached, outputTokens: output, totalTokens: total };
 }
 
+/** A number of tokens as providers tell it: an integer from 0; undefined for anything else. */
+export const tokenCount = (value: unknown): number | undefined => (isTokenCount(value) ? value : undefined);
+
 function isTokenCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+/** The data of an event that may tell a usage. Most chunks are content alone: only those that name one are worth parsing. */
+export const jsonWithUsage = (data: string): unknown => (data.includes('"usage') ? jsonOf(data) : undefined);
+
+/** The value that a text is in JSON; undefined for any other text. */
+export function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }

@@ -80,9 +80,9 @@ describe('the gateway with prices', () => {
     expect(jsonOf(answer).violations).toMatchObject([{ limit: 'usd', counts: 'microUsd', available: 4_350, requested: 5_940 }]);
   });
 
-  it('refuses a call whose estimate is above the whole budget, however absurd it is', async () => {
+  it('refuses a call whose allowed output alone costs more than the whole budget, however absurd it is', async () => {
     const entity = await gateway.limited({ model: [slow('usd', 5_939)] });
-    for (const maxTokens of [98, 1e300]) {
+    for (const maxTokens of [200, 1e300]) {
       const answer = await gateway.call({ entity, body: JSON.stringify({ ...CHAT, max_tokens: maxTokens }) });
       expect([answer.status, jsonOf(answer).code]).toEqual([400, 'CostExceedsCapacity']);
     }

@@ -95,8 +95,8 @@ describe.each(forms)('a call that is not forwarded, its answer %s', (form) => {
       param: 'resource',
     },
     {
-      when: 'the estimate is above what the model’s limit ever holds',
-      request: { body: JSON.stringify({ ...CHAT, max_tokens: 999 }) },
+      when: 'the output asked for is above what the model’s limit ever holds',
+      request: { body: JSON.stringify({ ...CHAT, max_tokens: 1_001 }) },
       status: 400,
       code: 'CostExceedsCapacity',
     },

@@ -1,8 +1,15 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { estimateOpenAi } from '../../lib/llm/estimate.js';
+import { byCharacters, type OutputOptions, type TokenEstimate } from '../../lib/llm/estimate.js';
+import { isJsonObject } from '../../lib/llm/json-object.js';
+import { contentOfOpenAi } from '../../lib/llm/openai.js';
+import type { OpenAiEndpoint } from '../../lib/llm/openai-endpoint.js';
 
 const user = (content: unknown) => ({ role: 'user', content });
+function estimateOpenAi(request: unknown, options: OutputOptions & { endpoint?: OpenAiEndpoint } = {}): TokenEstimate {
+  return byCharacters(options)(contentOfOpenAi(isJsonObject(request) ? request : {}, options.endpoint));
+}
+
 const LARGEST = 9_007_199_254_740_991;
 
 it.each([

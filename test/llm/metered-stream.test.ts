@@ -1,7 +1,9 @@
 import fc from 'fast-check';
 import OpenAI from 'openai';
 import { expect, it } from 'vitest';
-import { meterOpenAiStream } from '../../lib/llm/metered-stream.js';
+import { metered, StreamMeter } from '../../lib/llm/metered-stream.js';
+import { openAiApi } from '../../lib/llm/openai.js';
+import type { Usage } from '../../lib/llm/usage.js';
 import {
   AZURE_FILTER_EVENT,
   CHAT_CONTENT_EVENTS,
@@ -28,6 +30,16 @@ function upstreamOf(chunks: readonly Uint8Array[], error?: Error): ReadableStrea
   });
 }
 
+/** A stream on its way, and the usage that its end tells. */
+function meterOpenAi(upstream: ReadableStream<Uint8Array>, options: { readonly dropUsageChunk: boolean }) {
+  let tell: (usage: Usage | undefined) => void = () => {};
+  const usage = new Promise<Usage | undefined>((resolve) => {
+    tell = resolve;
+  });
+  const body = metered(upstream, new StreamMeter(openAiApi.usageReader(), options), async (told) => tell(told));
+  return { body, usage };
+}
+
 async function readAll(body: ReadableStream<Uint8Array>): Promise<{ chunks: string[]; text: string; error: unknown }> {
   const chunks: Uint8Array[] = [];
   let error: unknown;
@@ -44,9 +56,9 @@ async function readAll(body: ReadableStream<Uint8Array>): Promise<{ chunks: stri
 }
 
 async function meter(chunks: readonly Uint8Array[], dropUsageChunk: boolean, error?: Error) {
-  const metered = meterOpenAiStream(upstreamOf(chunks, error), { dropUsageChunk });
-  const read = await readAll(metered.body);
-  return { ...read, usage: await metered.usage };
+  const stream = meterOpenAi(upstreamOf(chunks, error), { dropUsageChunk });
+  const read = await readAll(stream.body);
+  return { ...read, usage: await stream.usage };
 }
 
 it.each([
@@ -170,7 +182,7 @@ it.each([{ dropUsageChunk: false }, { dropUsageChunk: true }])(
         send = (chunk) => controller.enqueue(chunk);
       },
     });
-    const reader = meterOpenAiStream(upstream, options).body.getReader();
+    const reader = meterOpenAi(upstream, options).body.getReader();
     for (const event of CHAT_CONTENT_EVENTS) {
       send(utf8.encode(event));
       expect(Buffer.from((await reader.read()).value ?? []).toString()).toBe(event);
@@ -189,7 +201,7 @@ it('reads nothing ahead of its reader', async () => {
     },
     { highWaterMark: 0 },
   );
-  const reader = meterOpenAiStream(upstream, { dropUsageChunk: true }).body.getReader();
+  const reader = meterOpenAi(upstream, { dropUsageChunk: true }).body.getReader();
   await new Promise((resolve) => setImmediate(resolve));
   expect(pulled).toBe(0);
   await reader.read();
@@ -205,35 +217,35 @@ it.each([
     pull: (controller) => controller.enqueue(utf8.encode(CHAT_STREAM)),
     cancel: (reason) => void reasons.push(reason),
   });
-  const metered = meterOpenAiStream(upstream, { dropUsageChunk: true });
-  const reader = metered.body.getReader();
+  const stream = meterOpenAi(upstream, { dropUsageChunk: true });
+  const reader = stream.body.getReader();
   for (let read = 0; read < reads; read += 1) await reader.read();
   await reader.cancel('client left');
   expect(reasons).toEqual(['client left']);
-  expect(await metered.usage).toEqual(usage);
+  expect(await stream.usage).toEqual(usage);
 });
 
 it('ends the read that is under way and tells no usage when the caller leaves during it', async () => {
-  const metered = meterOpenAiStream(new ReadableStream<Uint8Array>(), { dropUsageChunk: true });
-  const reader = metered.body.getReader();
+  const stream = meterOpenAi(new ReadableStream<Uint8Array>(), { dropUsageChunk: true });
+  const reader = stream.body.getReader();
   const read = reader.read();
   await reader.cancel();
   expect(await read).toEqual({ done: true, value: undefined });
-  expect(await metered.usage).toBeUndefined();
+  expect(await stream.usage).toBeUndefined();
 });
 
 it('gives the OpenAI client every choice and no usage chunk', async () => {
   const bytes = utf8.encode(CHAT_STREAM);
   const chunks = Array.from({ length: Math.ceil(bytes.length / 7) }, (_, index) => bytes.subarray(index * 7, index * 7 + 7));
-  const metered = meterOpenAiStream(upstreamOf(chunks), { dropUsageChunk: true });
-  const answer = new Response(metered.body, { headers: { 'content-type': 'text/event-stream' } });
+  const stream = meterOpenAi(upstreamOf(chunks), { dropUsageChunk: true });
+  const answer = new Response(stream.body, { headers: { 'content-type': 'text/event-stream' } });
   const client = new OpenAI({ apiKey: 'none', fetch: async () => answer });
-  const stream = await client.chat.completions.create({ model: 'gpt-4o-mini', messages: [], stream: true });
+  const answered = await client.chat.completions.create({ model: 'gpt-4o-mini', messages: [], stream: true });
   let content = '';
-  for await (const chunk of stream) {
+  for await (const chunk of answered) {
     expect(chunk.choices).toHaveLength(1);
     content += chunk.choices[0]?.delta.content ?? '';
   }
   expect(content).toBe('Grüße 世界 🌍');
-  expect(await metered.usage).toEqual(CHAT_USAGE);
+  expect(await stream.usage).toEqual(CHAT_USAGE);
 });

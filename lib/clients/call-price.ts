@@ -1,23 +1,11 @@
-import type { Level } from '../lib/config/resolution.js';
-import { InvalidArgument } from '../lib/errors.js';
-import { type CallTokens, ratedMillionths, wholeUnits } from '../lib/llm/call-tokens.js';
-import type { CountedLimit } from '../lib/llm/costs.js';
-import { type PriceTable, parsePrices, ratesOf } from '../lib/llm/prices.js';
+import type { Level } from '../config/resolution.js';
+import { InvalidArgument } from '../errors.js';
+import { type CallTokens, ratedMillionths, wholeUnits } from '../llm/call-tokens.js';
+import type { CountedLimit } from '../llm/costs.js';
+import { type PriceTable, ratesOf } from '../llm/prices.js';
 
 /** What a call of one model costs, in whole micro-dollars: at most 2^53 - 1, which no limit holds. */
 export type CallPrice = (call: CallTokens) => number;
-
-/** The price table in HEADGATE_PRICES: `{"gpt-4o":{"input":2.5,"cachedInput":1.25,"output":10}}`, in dollars per million tokens. Without it: empty. */
-export function pricesOf(json: string | undefined): PriceTable {
-  const field = 'HEADGATE_PRICES';
-  try {
-    return parsePrices(JSON.parse(json || '{}'), field);
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    const expected = `JSON of { model: { input, cachedInput?, output } } in dollars per million tokens (${why})`;
-    throw new InvalidArgument({ field, value: json, expected, cause });
-  }
-}
 
 /**
  * What calls of a model cost, for limits that count money; undefined where none does. Throws `InvalidArgument` for a model without a price while such a

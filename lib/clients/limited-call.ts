@@ -1,0 +1,144 @@
+import type { Priority } from '../config/priorities.js';
+import type { Level } from '../config/resolution.js';
+import type { Lease, Tokens } from '../lease.js';
+import type { RateLimiter } from '../limiter.js';
+import type { CallContent } from '../llm/call-content.js';
+import type { CallTokens } from '../llm/call-tokens.js';
+import { costsOf, NO_TOKENS, settledCosts } from '../llm/costs.js';
+import { estimateOf, type TokenEstimate } from '../llm/estimate.js';
+import type { PriceTable } from '../llm/prices.js';
+import { RateLimitExceeded } from '../rate-limit-exceeded.js';
+import type { LimitReport } from '../report.js';
+import { type CallPrice, callPrice, countsMoney } from './call-price.js';
+
+/** A call that is about to be made, and who is limited by what for it. */
+export interface AskedCall {
+  readonly limiter: RateLimiter;
+  readonly entity: string;
+  /** Whose limits: the model's, unless told otherwise. */
+  readonly resource: string;
+  /** Whose prices. */
+  readonly model: string;
+  readonly content: Pick<CallContent, 'statedOutputTokens' | 'answers' | 'hasOutput'>;
+  readonly estimate: TokenEstimate;
+  /** Asked for when a limit counts money. */
+  readonly prices: () => PriceTable;
+  /** What was acquired for the same call before: it is settled with it. @default nothing */
+  readonly leases?: readonly Lease[];
+  /** The same call was made before and failed: its request is counted already. @default false */
+  readonly isRetry?: boolean;
+  readonly maxWaitMs?: number | undefined;
+  readonly priority?: Priority | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Acquires what a call will cost by its estimate, on every limit that applies. Throws `RateLimitExceeded` when it is denied, and whatever
+ * `tryAcquire` throws; then nothing is consumed, and what was acquired before is still held.
+ */
+export async function limitCall(asked: AskedCall): Promise<LimitedCall> {
+  const { limiter, entity, resource, model, estimate, prices, leases = [] } = asked;
+  const levels = await limiter.limits({ entity, resource });
+  const limits = levels.flatMap((level) => level.limits);
+  const price = await callPrice(model, [...limits, ...leases.flatMap(({ counts }) => counts)], prices, async () => [
+    ...levels,
+    ...(await Promise.all(leases.map((lease) => limiter.limits({ entity, resource: lease.resource })))).flat(),
+  ]);
+  const outcome = await limiter.tryAcquire({
+    entity,
+    resource,
+    contextTokens: estimate.totalTokens,
+    consume: reservedCosts(levels, asked, price),
+    ...(asked.maxWaitMs !== undefined && { maxWaitMs: asked.maxWaitMs }),
+    ...(asked.priority !== undefined && { priority: asked.priority }),
+    ...(asked.signal !== undefined && { signal: asked.signal }),
+  });
+  if (!outcome.granted) throw new RateLimitExceeded(outcome.denial);
+  return new LimitedCall(outcome.lease, leases, estimate, price);
+}
+
+/** A call that was let through. It is to be ended once, however it went. */
+export class LimitedCall {
+  readonly #own: Lease;
+  readonly #others: readonly Lease[];
+  readonly #estimate: TokenEstimate;
+  readonly #price: CallPrice | undefined;
+
+  constructor(own: Lease, others: readonly Lease[], estimate: TokenEstimate, price: CallPrice | undefined) {
+    this.#own = own;
+    this.#others = others;
+    this.#estimate = estimate;
+    this.#price = price;
+  }
+
+  /** How every limit stood right after the call was let through. */
+  get limits(): readonly LimitReport[] {
+    return this.#leases.flatMap((lease) => lease.limits);
+  }
+
+  /** Milliseconds that it waited. */
+  get waitedMs(): number {
+    return this.#own.waitedMs;
+  }
+
+  /**
+   * Settles by what the call really used. Undefined: nobody told, and the estimate stays charged, its price too. `NO_TOKENS`: it failed, and all is
+   * given back but the request, which was made. Slots are free again either way. Never throws for want of an answer from the database.
+   */
+  async end(usage: CallTokens | undefined): Promise<void> {
+    await Promise.all([
+      this.#own.end(usage === undefined ? {} : settledCosts(this.#own.counts, usage, this.#price?.(usage))),
+      ...this.#others.map((lease) => lease.end(this.#settledOn(lease, usage))),
+    ]);
+  }
+
+  /** Gives everything back, the request included: the call was not made. */
+  async release(): Promise<void> {
+    await Promise.all(this.#leases.map((lease) => lease.release()));
+  }
+
+  /** Gives back what was acquired here; what was acquired before stays held, for a call to another model. */
+  async releaseOwn(): Promise<void> {
+    await this.#own.release();
+  }
+
+  get #leases(): readonly Lease[] {
+    return [...this.#others, this.#own];
+  }
+
+  /** Who acquired the others knew no model, so no price: money is charged only here. */
+  #settledOn({ counts }: Lease, usage: CallTokens | undefined): Tokens {
+    if (usage !== undefined) return settledCosts(counts, usage, this.#price?.(usage));
+    return settledCosts(counts.filter(countsMoney), NO_TOKENS, this.#price?.(this.#estimate));
+  }
+}
+
+/**
+ * What is acquired for a call: its estimate, but on no limit more than that ever holds, so that a guess alone never keeps a call out for good. The output
+ * that the caller itself allows is no guess: where a limit never holds that, the call is refused as `CostExceedsCapacity`.
+ */
+function reservedCosts(
+  levels: readonly Level[],
+  { content, estimate, isRetry = false, priority = 'normal' }: AskedCall,
+  price: CallPrice | undefined,
+): Tokens {
+  const counted = levels.flatMap(({ limits }) => limits).filter(({ counts }) => !(isRetry && counts === 'requests'));
+  const stated = estimateOf(0, content.hasOutput ? (content.statedOutputTokens ?? 0) * content.answers : 0);
+  const guessed = costsOf(counted, estimate, price?.(estimate));
+  const certain = costsOf(counted, stated, price?.(stated));
+  const most = (name: string): number =>
+    levels
+      .filter(({ bypass }) => bypass !== true)
+      .flatMap(({ limits, shards = 1, priorities }) =>
+        limits
+          .filter((limit) => limit.name === name && limit.mode !== 'observe')
+          .map(({ capacity }) => Math.max(1, Math.floor(Math.floor(capacity / shards) * (priorities?.[priority] ?? 1)))),
+      )
+      .reduce((least, holds) => Math.min(least, holds), Number.MAX_SAFE_INTEGER);
+  return Object.fromEntries(
+    Object.entries(guessed).map(([name, cost]) => [
+      name,
+      Math.max(Math.min(cost, most(name)), Math.min(cost, certain[name] ?? 0)),
+    ]),
+  );
+}

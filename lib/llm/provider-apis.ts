@@ -1,0 +1,18 @@
+import { anthropicApi } from './anthropic.js';
+import { geminiApi } from './gemini.js';
+import { openAiApi } from './openai.js';
+import { endpointOfPath } from './openai-endpoint.js';
+import type { ProviderApi } from './provider-api.js';
+
+/**
+ * The API that a path calls, when the call costs tokens: `…/chat/completions`, `…/responses`, `…/embeddings`, `…/messages`,
+ * `…/models/{model}:generateContent` and its like. Undefined for any other, such as a list of models or a count of tokens.
+ */
+export function apiOfPath(path: string): ProviderApi | undefined {
+  if (endpointOfPath(path) !== undefined) return openAiApi;
+  const [pathname = ''] = path.split(/[?#]/, 1);
+  if (/\/messages\/*$/i.test(pathname)) return anthropicApi;
+  if (/\/models\/[^/:]+:(stream)?(generateContent|embedContent|batchEmbedContents|generateAnswer|predict)$/i.test(pathname))
+    return geminiApi;
+  return undefined;
+}
