@@ -5,8 +5,8 @@ import { type Functions, serveApi } from './api-gateway.js';
 import { seedDemo } from './demo.js';
 import { localClient, StartFailure, startDynamo } from './dynamodb.js';
 import { type Handler, installLambdaRuntime } from './lambda-runtime.js';
-import { type OpenAiUpstream, startOpenAiUpstream } from './openai-upstream.js';
 import { StreamPoller } from './stream-poller.js';
+import { type SimulatedUpstream, startUpstream } from './upstream/simulated-upstream.js';
 
 export interface SystemOptions {
   /** Of the HTTP API on 127.0.0.1; 0: any free one. */
@@ -21,7 +21,7 @@ export interface System {
   readonly url: string;
   readonly dynamoEndpoint: string;
   readonly tableName: string;
-  readonly upstream: OpenAiUpstream;
+  readonly upstream: SimulatedUpstream;
   /** Stops all that was started, the last first. */
   stop(): Promise<void>;
 }
@@ -40,7 +40,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
       dynamoEndpoint = database.endpoint;
     }
     const streamArn = await prepared(dynamoEndpoint, options);
-    const upstream = await startOpenAiUpstream();
+    const upstream = await startUpstream();
     stops.push(() => upstream.stop());
     const { functions, aggregator } = await loaded(dynamoEndpoint, upstream.url, options);
     const poller = new StreamPoller({ endpoint: dynamoEndpoint, streamArn, handler: aggregator });

@@ -30,6 +30,8 @@ export interface AskedCall {
   readonly maxWaitMs?: number | undefined;
   readonly priority?: Priority | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Told what was really used. */
+  readonly learn?: ((used: CallTokens) => void) | undefined;
 }
 
 /**
@@ -54,20 +56,20 @@ export async function limitCall(asked: AskedCall): Promise<LimitedCall> {
     ...(asked.signal !== undefined && { signal: asked.signal }),
   });
   if (!outcome.granted) throw new RateLimitExceeded(outcome.denial);
-  return new LimitedCall(outcome.lease, leases, estimate, price);
+  return new LimitedCall(outcome.lease, leases, asked, price);
 }
 
 /** A call that was let through. It is to be ended once, however it went. */
 export class LimitedCall {
   readonly #own: Lease;
   readonly #others: readonly Lease[];
-  readonly #estimate: TokenEstimate;
+  readonly #asked: Pick<AskedCall, 'estimate' | 'learn'>;
   readonly #price: CallPrice | undefined;
 
-  constructor(own: Lease, others: readonly Lease[], estimate: TokenEstimate, price: CallPrice | undefined) {
+  constructor(own: Lease, others: readonly Lease[], asked: Pick<AskedCall, 'estimate' | 'learn'>, price: CallPrice | undefined) {
     this.#own = own;
     this.#others = others;
-    this.#estimate = estimate;
+    this.#asked = asked;
     this.#price = price;
   }
 
@@ -86,6 +88,7 @@ export class LimitedCall {
    * given back but the request, which was made. Slots are free again either way. Never throws for want of an answer from the database.
    */
   async end(usage: CallTokens | undefined): Promise<void> {
+    if (usage !== undefined && usage !== NO_TOKENS) this.#asked.learn?.(usage);
     await Promise.all([
       this.#own.end(usage === undefined ? {} : settledCosts(this.#own.counts, usage, this.#price?.(usage))),
       ...this.#others.map((lease) => lease.end(this.#settledOn(lease, usage))),
@@ -97,11 +100,6 @@ export class LimitedCall {
     await Promise.all(this.#leases.map((lease) => lease.release()));
   }
 
-  /** Gives back what was acquired here; what was acquired before stays held, for a call to another model. */
-  async releaseOwn(): Promise<void> {
-    await this.#own.release();
-  }
-
   get #leases(): readonly Lease[] {
     return [...this.#others, this.#own];
   }
@@ -109,7 +107,7 @@ export class LimitedCall {
   /** Who acquired the others knew no model, so no price: money is charged only here. */
   #settledOn({ counts }: Lease, usage: CallTokens | undefined): Tokens {
     if (usage !== undefined) return settledCosts(counts, usage, this.#price?.(usage));
-    return settledCosts(counts.filter(countsMoney), NO_TOKENS, this.#price?.(this.#estimate));
+    return settledCosts(counts.filter(countsMoney), NO_TOKENS, this.#price?.(this.#asked.estimate));
   }
 }
 

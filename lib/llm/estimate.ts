@@ -1,4 +1,5 @@
 import { type CallContent, countOf, safe } from './call-content.js';
+import type { CallTokens } from './call-tokens.js';
 
 /** What a call may use, before it is made. Safe integers of at least 0; `totalTokens` is their sum, at most 2^53 - 1. */
 export interface TokenEstimate {
@@ -8,7 +9,11 @@ export interface TokenEstimate {
 }
 
 /** Guesses the tokens of a call to a resource from what it sends. */
-export type Estimator = (content: CallContent, resource: string) => TokenEstimate | Promise<TokenEstimate>;
+export interface Estimator {
+  (content: CallContent, resource: string): TokenEstimate | Promise<TokenEstimate>;
+  /** Told what a call that was estimated really used. */
+  learn?(resource: string, estimated: TokenEstimate, used: CallTokens): void;
+}
 
 export interface OutputOptions {
   /**

@@ -1,11 +1,11 @@
 import { fc } from '@fast-check/vitest';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type OpenAiUpstream, startOpenAiUpstream } from '../../local/openai-upstream.js';
+import { type SimulatedUpstream, startUpstream } from '../../local/upstream/simulated-upstream.js';
 
-let upstream: OpenAiUpstream;
+let upstream: SimulatedUpstream;
 
 beforeEach(async () => {
-  upstream = await startOpenAiUpstream();
+  upstream = await startUpstream();
 });
 
 afterEach(async () => {
@@ -212,7 +212,7 @@ describe('a refusal', () => {
 
   it.each([
     { status: 401, type: 'invalid_request_error' },
-    { status: 429, type: 'invalid_request_error' },
+    { status: 429, type: 'requests' },
     { status: 503, type: 'server_error' },
   ])('is the $status that a test has set', async ({ status, type }) => {
     upstream.behaviour.failWith = status;
@@ -222,7 +222,7 @@ describe('a refusal', () => {
   });
 
   it('is a 404 for a path that it does not know', async () => {
-    expect((await fetch(`${upstream.url}/v1/embeddings`, { method: 'POST', body: '{}' })).status).toBe(404);
+    expect((await fetch(`${upstream.url}/v1/audio/speech`, { method: 'POST', body: '{}' })).status).toBe(404);
     expect((await fetch(`${upstream.url}/v1/chat/completions`)).status).toBe(404);
   });
 });

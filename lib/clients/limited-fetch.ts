@@ -1,0 +1,246 @@
+import { createHash } from 'node:crypto';
+import { BoundedMap } from '../bounded-map.js';
+import { type Clock, nowMs, SystemClock } from '../clock.js';
+import { HeadgateError, InvalidArgument, ResourceNotAllowed } from '../errors.js';
+import { problemOf } from '../http/problem.js';
+import { NO_TOKENS } from '../llm/costs.js';
+import { AnswerMeter, metered, StreamMeter } from '../llm/metered-stream.js';
+import type { PreparedCall, ProviderApi } from '../llm/provider-api.js';
+import { apiOfPath } from '../llm/provider-apis.js';
+import { checkFields } from '../names.js';
+import { RateLimitExceeded } from '../rate-limit-exceeded.js';
+import { rateLimitHeaders } from '../rate-limit-headers.js';
+import { CALL_LIMITS_FIELDS, CallLimits, type CallLimitsOptions } from './call-limits.js';
+import type { LimitedCall } from './limited-call.js';
+import { refusalOf } from './refusal.js';
+import { upstreamWaitMs } from './upstream-wait.js';
+
+export interface LimitedFetchOptions extends CallLimitsOptions {
+  /** What sends the calls. @default the global fetch as it is now, so that this one may take its place */
+  readonly upstream?: typeof fetch | undefined;
+  /**
+   * Models in the order in which they are tried, of one provider: a call to one of them goes to the next when it is limited or not allowed, or when
+   * the provider itself has no more of it. @default none: a call goes to its own model alone
+   */
+  readonly models?: readonly string[] | undefined;
+  /**
+   * How often a call that the provider turned away (429, 503, 529) is made again, after the wait that the provider asks for, 0 to 10. It is charged
+   * once. @default 0: its client retries
+   */
+  readonly retries?: number | undefined;
+  /** The longest of these waits in milliseconds: what asks for more is handed on. @default 60000 */
+  readonly maxRetryWaitMs?: number | undefined;
+  /** @default the machine's clock */
+  readonly clock?: Clock | undefined;
+}
+
+const FIELDS = [...CALL_LIMITS_FIELDS, 'upstream', 'models', 'retries', 'maxRetryWaitMs', 'clock'];
+const MOST_RETRIES = 10;
+const FAILURES_REMEMBERED = 1_000;
+/** The official clients wait no longer between two tries. */
+const RETRY_WITHIN_MS = 120_000;
+/** The longest `Retry-After` that official clients heed: a longer wait they would replace by half a second of their own. */
+const HEEDED_WAIT_MS = 60_000;
+
+/**
+ * A `fetch` for the clients of OpenAI, Anthropic and Gemini and all that speak as they do. Calls that cost tokens are let through by the limits of the
+ * entity on the model, and settled by the usage in their answer, JSON or stream, before its body ends; anything else is passed on. A call that is not
+ * let through is answered in the provider's own error shape (429 with `Retry-After` for a limit), so that its client raises its own error.
+ * The answer's bytes are the upstream's, but for the usage chunk of an OpenAI stream whose caller asked for none.
+ * A failed or unanswered call costs no tokens, but stays counted as a request, once for all tries of its client. A body that is never read keeps the
+ * estimate charged. Throws `InvalidArgument` for wrong options.
+ */
+export function limitedFetch(options: LimitedFetchOptions): typeof fetch {
+  const limited = new LimitedFetch(options);
+  return (input, init) => limited.fetch(input, init);
+}
+
+/** One call on its way: to which model, and as what. */
+interface Attempt {
+  readonly api: ProviderApi;
+  readonly url: URL;
+  readonly model: string;
+  readonly body: Uint8Array;
+  readonly call: PreparedCall;
+}
+
+type Body = NonNullable<RequestInit['body']>;
+
+interface Sent {
+  readonly input: string | URL | Request;
+  readonly init: RequestInit | undefined;
+}
+
+class LimitedFetch {
+  readonly #limits: CallLimits;
+  readonly #models: readonly string[];
+  readonly #upstream: typeof fetch;
+  readonly #retries: number;
+  readonly #maxRetryWaitMs: number;
+  readonly #clock: Clock;
+  readonly #entity: string;
+  /** Calls that failed, by what they were, with the time until which the same call is another try. */
+  readonly #failed = new BoundedMap<string, number>(FAILURES_REMEMBERED);
+
+  constructor(options: LimitedFetchOptions) {
+    checkFields(options, FIELDS, 'options');
+    const { models = [], retries = 0, maxRetryWaitMs = 60_000 } = options;
+    if (!Array.isArray(models) || models.some((model) => typeof model !== 'string' || model === ''))
+      throw new InvalidArgument({ field: 'models', value: models, expected: 'a list of model names' });
+    if (!Number.isInteger(retries) || retries < 0 || retries > MOST_RETRIES)
+      throw new InvalidArgument({ field: 'retries', value: retries, expected: `an integer from 0 to ${MOST_RETRIES}` });
+    if (!(maxRetryWaitMs >= 0))
+      throw new InvalidArgument({ field: 'maxRetryWaitMs', value: maxRetryWaitMs, expected: 'at least 0' });
+    this.#limits = new CallLimits(options);
+    this.#models = models;
+    this.#upstream = options.upstream ?? fetch;
+    this.#retries = retries;
+    this.#maxRetryWaitMs = maxRetryWaitMs;
+    this.#clock = options.clock ?? new SystemClock();
+    this.#entity = options.entity;
+  }
+
+  async fetch(input: string | URL | Request, init?: RequestInit): Promise<Response> {
+    const sent: Sent = { input, init };
+    const url = new URL(input instanceof Request ? input.url : input);
+    const method = init?.method ?? (input instanceof Request ? input.method : 'GET');
+    const api = method.toUpperCase() === 'POST' ? apiOfPath(url.pathname) : undefined;
+    if (api === undefined) return this.#upstream(input, init);
+    const bytes = await bodyOf(sent);
+    const call = api.prepare(bytes, url.pathname);
+    // The provider says what is wrong with it, in its own words.
+    if (!call.ok) return this.#upstream(urlOf(sent), { ...initOf(sent), body: bytes as Body });
+    const first: Attempt = { api, url, model: call.model, body: call.body, call };
+    try {
+      return await this.#answered(sent, first, bytes);
+    } catch (error) {
+      if (error instanceof HeadgateError) return refused(api, error);
+      throw error;
+    }
+  }
+
+  /** The answer of the first model that lets the call through and is not exhausted itself. */
+  async #answered(sent: Sent, first: Attempt, bytes: Uint8Array): Promise<Response> {
+    const attempts = this.#attempts(first);
+    const key = this.#failed.size === 0 && attempts.length === 1 ? undefined : this.#keyOf(first.url, bytes);
+    const isRetry = key !== undefined && (this.#failed.get(key) ?? 0) > nowMs(this.#clock);
+    let denied: unknown;
+    for (const [index, attempt] of attempts.entries()) {
+      const isLast = index === attempts.length - 1;
+      let limited: LimitedCall;
+      try {
+        limited = await this.#acquired(attempt, sent, isRetry, isLast ? undefined : 0);
+      } catch (error) {
+        if (!passesOn(error)) throw error;
+        denied ??= error;
+        continue;
+      }
+      if (isRetry) this.#failed.delete(key);
+      const answer = await this.#sent(sent, attempt, limited);
+      if (isLast || upstreamWaitMs(answer, 0, nowMs(this.#clock)) === undefined)
+        return this.#relayed(answer, attempt, limited, () => key ?? this.#keyOf(first.url, bytes));
+      await Promise.all([limited.release(), answer.body?.cancel()]);
+    }
+    throw denied;
+  }
+
+  #acquired({ model, call }: Attempt, sent: Sent, isRetry: boolean, maxWaitMs: number | undefined): Promise<LimitedCall> {
+    return this.#limits.acquire({ model, content: call.content, isRetry, maxWaitMs, signal: signalOf(sent) });
+  }
+
+  /** The call as asked for, and then to each model that comes after its own. */
+  #attempts(first: Attempt): readonly Attempt[] {
+    const at = this.#models.indexOf(first.model);
+    if (at < 0) return [first];
+    const others = this.#models.slice(at + 1).map((model): Attempt => {
+      const { path, body } = first.call.toModel(model);
+      const url = new URL(first.url);
+      url.pathname = path;
+      return { ...first, model, url, body };
+    });
+    return [first, ...others];
+  }
+
+  /** Sends the call, again where the provider has none left for the moment. A call that could not be sent costs no tokens. */
+  async #sent(sent: Sent, { url, body }: Attempt, limited: LimitedCall): Promise<Response> {
+    for (let attempt = 0; ; attempt += 1) {
+      let answer: Response;
+      try {
+        answer = await this.#upstream(url.href, { ...initOf(sent), body: body as Body });
+        const waitMs = attempt < this.#retries ? upstreamWaitMs(answer, attempt, nowMs(this.#clock)) : undefined;
+        if (waitMs === undefined || waitMs > this.#maxRetryWaitMs) return answer;
+        await answer.body?.cancel();
+        await this.#clock.sleep(waitMs, signalOf(sent));
+      } catch (error) {
+        await limited.end(NO_TOKENS);
+        throw error;
+      }
+    }
+  }
+
+  /** The upstream's answer, whose body settles the call when it ends. `key`: what the call was, should it have failed. */
+  async #relayed(answer: Response, { api, call }: Attempt, limited: LimitedCall, key: () => string): Promise<Response> {
+    if (!answer.ok) this.#failed.set(key(), nowMs(this.#clock) + RETRY_WITHIN_MS);
+    if (!answer.ok || answer.body === null) {
+      await limited.end(answer.ok ? undefined : NO_TOKENS);
+      return answer;
+    }
+    const streams = answer.headers.get('content-type')?.includes('text/event-stream');
+    const meter = streams
+      ? new StreamMeter(api.usageReader(), { dropUsageChunk: call.addedUsage })
+      : new AnswerMeter(api.usageOf);
+    const { status, statusText, headers, url } = answer;
+    const body = metered(answer.body, meter, (usage) => limited.end(usage));
+    return Object.defineProperty(new Response(body, { status, statusText, headers }), 'url', { value: url });
+  }
+
+  #keyOf(url: URL, bytes: Uint8Array): string {
+    return createHash('sha256').update(`${this.#entity}\n${url.href}\n`).update(bytes).digest('base64');
+  }
+}
+
+/** Whether another model may be tried: this one is limited, or its tier does not allow it. */
+const passesOn = (error: unknown): boolean => error instanceof RateLimitExceeded || error instanceof ResourceNotAllowed;
+
+async function bodyOf({ input, init }: Sent): Promise<Uint8Array> {
+  const body = init?.body;
+  if (typeof body === 'string') return new TextEncoder().encode(body);
+  if (body instanceof Uint8Array) return body;
+  const request =
+    input instanceof Request && body === undefined ? input : new Request(urlOf({ input, init }), initOf({ input, init }));
+  return new Uint8Array(await request.arrayBuffer());
+}
+
+const urlOf = ({ input }: Sent): string => (input instanceof Request ? input.url : String(input));
+const signalOf = ({ input, init }: Sent): AbortSignal | undefined =>
+  init?.signal ?? (input instanceof Request ? input.signal : undefined);
+
+/** What to send with a body that may have another length than the caller's. */
+function initOf({ input, init }: Sent): RequestInit {
+  const from = input instanceof Request ? input : undefined;
+  const headers = new Headers(init?.headers ?? from?.headers);
+  headers.delete('content-length');
+  return {
+    ...(from && { method: from.method, signal: from.signal, redirect: from.redirect }),
+    ...init,
+    headers,
+  };
+}
+
+/** The answer to a call that was not let through, as its provider would have given it. */
+function refused(api: ProviderApi, error: HeadgateError): Response {
+  const found = problemOf(error);
+  const denial = error instanceof RateLimitExceeded ? error : undefined;
+  const headers = {
+    ...found.headers,
+    ...(denial && {
+      ...rateLimitHeaders([...denial.violations, ...denial.passed]),
+      'retry-after-ms': String(denial.retryAfterMs),
+    }),
+    // Asking again before would be in vain.
+    ...(denial && denial.retryAfterMs > HEEDED_WAIT_MS && { 'x-should-retry': 'false' }),
+    'content-type': 'application/json',
+    'x-headgate-code': error.code,
+  };
+  return new Response(JSON.stringify(api.refusalBody(refusalOf(found))), { status: found.status, headers });
+}
