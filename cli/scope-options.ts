@@ -41,6 +41,7 @@ export function scopeOf({ system, resource, tier, entity }: ScopeFlags): Scope {
 interface RuleFlags {
   readonly shards?: string;
   readonly priorities?: string | true;
+  readonly inherit?: true;
   readonly disabled?: boolean;
   readonly bypass?: boolean;
   readonly allowedResources?: string;
@@ -54,6 +55,7 @@ export function withRules(command: Command): Command {
   return command
     .option('--shards <number>', 'split each bucket, 1 to 64')
     .option('--priorities [shares]', 'keep headroom for the more urgent: low=0.5,normal=0.9 (the default shares)')
+    .option('--inherit', 'keep the limits of the next scope beside these, and its options where none are given here')
     .option('--disabled', 'admit nothing')
     .option('--no-disabled', 'admit where a less specific scope is disabled')
     .option('--bypass', 'admit everything, draw nothing, count usage')
@@ -65,10 +67,11 @@ export function withRules(command: Command): Command {
 
 /** What options say is to be stored with a scope's limits. */
 export function rulesOf(flags: RuleFlags): ScopeOptions {
-  const { shards, priorities, disabled, bypass, allowedResources, maxContextTokens, priority, defaultTier } = flags;
+  const { shards, priorities, inherit, disabled, bypass, allowedResources, maxContextTokens, priority, defaultTier } = flags;
   const given: ScopeOptions = {
     shards: shards === undefined ? undefined : numberOf(shards),
     priorities: typeof priorities === 'string' ? parseShares(priorities) : priorities,
+    inherit,
     disabled,
     bypass,
     allowedResources: allowedResources?.split(','),

@@ -19,8 +19,8 @@ import { checkPage, childNames, type Page } from './config/entity-tree.js';
 import { type Explanation, explanationOf } from './config/explanation.js';
 import { expireKey, type KeyName, type KeyRotation, type RotatedKey, revokeKey, rotateKey } from './config/key-changes.js';
 import { type Level, Resolution } from './config/resolution.js';
-import { deleteScopeLimits, setScopeLimits } from './config/scope-limits.js';
-import { type ScopeOptions, storedRulesOf } from './config/scope-rules.js';
+import { deleteScopeLimits, scopeContent, setScopeLimits } from './config/scope-limits.js';
+import type { ScopeOptions } from './config/scope-rules.js';
 import type { Limit } from './core/limit.js';
 import { InvalidArgument, NoLimitsConfigured } from './errors.js';
 import type { Tokens } from './lease.js';
@@ -71,13 +71,13 @@ export class HeadgateAdmin {
 
   /**
    * Replaces a scope's limits, the whole set, and its options. Live buckets keep the share in use. An empty list with `disabled`, `bypass` or the
-   * rules of a tier stores these alone: the limits of the next scope apply.
+   * rules of a tier stores these alone: the limits of the next scope apply. With `inherit` they apply to all names that the list has not.
    */
   async setLimits(scope: Scope, limits: readonly Limit[], options: ScopeOptions = {}): Promise<void> {
     await setScopeLimits(this.#store, this.#namespace, this.#author(), { scope, limits, options });
   }
 
-  /** A scope's own limits; undefined where none are stored for it. */
+  /** A scope's own limits, without what it inherits; undefined where none are stored for it. */
   async getLimits(scope: Scope): Promise<readonly Limit[] | undefined> {
     const [item] = await this.#store.getItems([scopeKey(this.#namespace, scope)]);
     return storedLimitsOf(item)?.limits;
@@ -86,9 +86,8 @@ export class HeadgateAdmin {
   /** What is stored with a scope's limits, as the third argument of `setLimits` takes it; undefined where nothing is stored for the scope. */
   async getOptions(scope: Scope): Promise<ScopeOptions | undefined> {
     const [item] = await this.#store.getItems([scopeKey(this.#namespace, scope)]);
-    if (item === undefined) return undefined;
-    const { limits: _, ...options } = storedLimitsOf(item) ?? {};
-    return { ...options, ...storedRulesOf(item) };
+    const { limits: _, ...options } = scopeContent(item) ?? { limits: [] };
+    return item && options;
   }
 
   /** Why an entity is limited on a resource as it is: which level won, and what every other one says. Reads what is stored now. */

@@ -11,6 +11,7 @@ export type { EntityChange, NewEntity } from './config/entities.js';
 export type { EntityRecord } from './config/entity-record.js';
 export type { Page } from './config/entity-tree.js';
 export type { ExplainedLevel, ExplainedScope, Explanation } from './config/explanation.js';
+export type { AppliedLimit } from './config/inheritance.js';
 export type { CacheStats } from './config/item-cache.js';
 export type { KeyName, KeyRotation, RotatedKey } from './config/key-changes.js';
 export type { NamespaceRecord, NewNamespace, PurgeProgress } from './config/namespace-registry.js';

@@ -1,7 +1,8 @@
 import { type Limit, parseLimit } from './core/limit.js';
 import { InvalidArgument } from './errors.js';
 
-const MOST_LIMITS = 32;
+/** How many limits one bucket has. */
+export const MOST_LIMITS = 32;
 
 /** Checks a list of limits that apply together: 1 to 32 of them, each legal, no name twice. */
 export function parseLimits(value: unknown, field: string): readonly Limit[] {

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { ExplainedLevel } from '../../lib/config/explanation.js';
 import { limitText, parseLimitText } from '../../lib/config/limit-text.js';
 import { scopeText } from '../../lib/config/scope-limits.js';
 import type { ScopeOptions } from '../../lib/config/scope-rules.js';
@@ -72,11 +73,12 @@ export function addLimitsCommands(root: Command, execute: Execute): void {
             ...(refusal === undefined ? [] : [lines({ text: refusal.message, tone: 'bad' })]),
             ...levels.flatMap((level) => [
               lines(level.why + switches(level)),
+              ...appliedTable(level),
               table(
                 ['scope', 'limits', 'options', 'applies'],
                 level.scopes.map(({ scope, limits: stored, options, rules, wins }) => [
                   scope,
-                  stored?.map(limitText).join(' ') ?? '-',
+                  stored?.map(limitText).join(' ') || '-',
                   optionsText({ ...options, ...rules }),
                   wins ? { text: 'yes', tone: 'good' as const } : 'no',
                 ]),
@@ -99,6 +101,7 @@ Examples:
   $ headgate limits set --system rpm=60/minute tpm=100000/minute
   $ headgate limits set --entity acme --resource gpt-4o rpm=500/minute,burst=50 usd=5000000/calendar-month
   $ headgate limits set --tier free rpm=20/minute --allowed-resources 'gpt-4o*' --priority low
+  $ headgate limits set --entity acme tpm=500000/minute --inherit
   $ headgate limits set --resource gpt-4 --disabled`;
 
 /** Limits in the notation in which they are set. */
@@ -107,6 +110,17 @@ const limitsTable = (limits: readonly Limit[]): Table =>
     ['limit', 'counts'],
     limits.map((limit): Cell[] => [limitText(limit), limit.counts]),
   );
+
+/** Where each limit comes from; nothing where they all come from the scope that wins. */
+function appliedTable({ wins, limits }: ExplainedLevel): readonly Table[] {
+  if (limits.every(({ from }) => from === wins)) return [];
+  return [
+    table(
+      ['limit', 'from'],
+      limits.map(({ limit, from }): Cell[] => [limitText(limit), from]),
+    ),
+  ];
+}
 
 function switches({ disabled, bypass }: { readonly disabled: boolean; readonly bypass: boolean }): string {
   return `${disabled ? ' It is disabled.' : ''}${bypass ? ' It is bypassed.' : ''}`;

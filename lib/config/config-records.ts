@@ -76,33 +76,53 @@ export interface LimitsOptions {
   readonly shards?: number | undefined;
   /** Turns priorities on: the share of each capacity that a priority may use; `true`: 0.5, 0.9, 1 and 1. @default off: all may use all */
   readonly priorities?: Partial<PriorityShares> | true | undefined;
+  /**
+   * The limits of the next scope that has any apply as well, but for names that this scope has itself; so do its `shards`, `priorities` and `bypass`
+   * where this one does not give them. An empty list is legal with it. Not of the system, after which nothing comes.
+   * @default false: this scope's limits replace the whole set
+   */
+  readonly inherit?: boolean | undefined;
 }
 
 /** A scope's stored limits, as one set. */
 export interface StoredLimits {
+  /** Empty only where it inherits. */
   readonly limits: readonly Limit[];
-  readonly shards: number;
+  readonly shards: number | undefined;
   readonly priorities: PriorityShares | undefined;
+  readonly inherit: boolean;
 }
 
 export function limitsItem(key: ItemKey, limits: readonly Limit[], options: LimitsOptions): Item {
-  checkFields(options, ['shards', 'priorities'], 'options');
+  checkFields(options, ['shards', 'priorities', 'inherit'], 'options');
   const shards = options.shards === undefined ? {} : { shards: checkedShards(options.shards, 'shards') };
   const priorities = options.priorities === undefined ? {} : { priorities: parsePriorities(options.priorities, 'priorities') };
-  return { ...key, limits: limits.map((limit) => ({ ...limit })), ...shards, ...priorities };
+  const inherit = checkedInherit(options.inherit, 'inherit') ? { inherit: true } : {};
+  return { ...key, limits: limits.map((limit) => ({ ...limit })), ...shards, ...priorities, ...inherit };
 }
 
-/** The limits of a stored scope; undefined where none are stored, or rules alone. Throws when the item was changed by hand into something illegal. */
+/**
+ * The limits of a stored scope; undefined where none are stored, or rules alone, and it does not inherit. Throws when the item was changed by hand into
+ * something illegal.
+ */
 export function storedLimitsOf(item: Item | undefined): StoredLimits | undefined {
-  if (item === undefined || (Array.isArray(item.limits) && item.limits.length === 0)) return undefined;
+  if (item === undefined) return undefined;
   const where = `${item.pk} / ${item.sk}`;
-  const limits = parseLimits(item.limits, `the limits stored at ${where}`);
-  const { shards = 1, priorities } = item as { shards?: unknown; priorities?: PriorityShares };
+  const inherit = checkedInherit(item.inherit, `the inherit stored at ${where}`);
+  const isEmpty = Array.isArray(item.limits) && item.limits.length === 0;
+  if (isEmpty && !inherit) return undefined;
+  const { shards, priorities } = item as { shards?: unknown; priorities?: PriorityShares };
   return {
-    limits,
-    shards: checkedShards(shards, `the shards stored at ${where}`),
+    limits: isEmpty ? [] : parseLimits(item.limits, `the limits stored at ${where}`),
+    shards: shards === undefined ? undefined : checkedShards(shards, `the shards stored at ${where}`),
     priorities: priorities && parsePriorities(priorities, `the priorities stored at ${where}`),
+    inherit,
   };
+}
+
+function checkedInherit(value: unknown, field: string): boolean {
+  if (value !== undefined && typeof value !== 'boolean') throw new InvalidArgument({ field, value, expected: 'true or false' });
+  return value ?? false;
 }
 
 function checkedShards(value: unknown, field: string): number {

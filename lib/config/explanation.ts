@@ -1,15 +1,17 @@
-/** Why a request is limited as it is: which level won, and what every other one says. */
+/** Why a request is limited as it is: which scopes its limits come from, and what every other one says. */
 import type { Limit } from '../core/limit.js';
 import type { LimitsOptions } from './config-records.js';
-import { bypassing, enabling, type LevelFacts, limiting, resolvedOf, type Said, SCOPES, type ScopeName } from './resolution.js';
+import { type AppliedLimit, appliedOf, bypassing, chainOf, enabling } from './inheritance.js';
+import { type LevelFacts, resolvedOf, SCOPES, type ScopeName } from './resolution.js';
+import { givenOptions } from './scope-limits.js';
 import type { ScopeRules } from './scope-rules.js';
 
 /** What one place where limits can be stored says. */
 export interface ExplainedScope {
   readonly scope: ScopeName;
-  /** Whether its limits are the ones that apply. */
+  /** Whether what it says of limits applies: of the scope that wins, and, where that inherits, of those it inherits from. */
   readonly wins: boolean;
-  /** Undefined: none are stored there. */
+  /** Undefined: none are stored there. Empty: it only inherits. */
   readonly limits: readonly Limit[] | undefined;
   readonly options: LimitsOptions;
   readonly rules: ScopeRules;
@@ -19,8 +21,12 @@ export interface ExplainedScope {
 export interface ExplainedLevel {
   readonly entity: string;
   readonly tier: string | undefined;
-  /** Undefined: no limits are stored for it anywhere, so it does not limit. */
+  /** The most specific scope that says which limits apply. Undefined: no limits are stored for it anywhere, so it does not limit. */
   readonly wins: ScopeName | undefined;
+  /** The limits that apply, each with the scope it comes from: one and the same, unless that inherits. */
+  readonly limits: readonly AppliedLimit[];
+  /** In force, whichever scope of the limits says so. */
+  readonly options: Pick<LimitsOptions, 'shards' | 'priorities'>;
   /** A sentence a person can read. */
   readonly why: string;
   readonly disabled: boolean;
@@ -53,18 +59,24 @@ export function explanationOf(entity: string, resource: string, facts: readonly 
 }
 
 function explainedLevel(level: LevelFacts): ExplainedLevel {
-  const winner = limiting(level);
+  const { limits = [], ...options } = appliedOf(level) ?? {};
+  const chain = limits.length === 0 ? [] : chainOf(level).map(({ scope }) => scope);
   return {
     entity: level.entity,
     tier: level.tier,
-    wins: winner?.scope,
-    why: why(level, winner),
+    wins: chain[0],
+    limits,
+    options: givenOptions(options),
+    why: why(level, chain),
     disabled: enabling(level)?.rules.disabled ?? false,
     bypass: bypassing(level)?.rules.bypass ?? false,
-    scopes: level.said.map(({ scope, stored, rules }) => {
-      const { limits, ...options } = stored ?? { limits: undefined };
-      return { scope, wins: scope === winner?.scope, limits, options, rules };
-    }),
+    scopes: level.said.map(({ scope, stored, rules }) => ({
+      scope,
+      wins: chain.includes(scope),
+      limits: stored?.limits,
+      options: givenOptions(stored ?? {}),
+      rules,
+    })),
   };
 }
 
@@ -78,20 +90,30 @@ const WORDS: Readonly<Record<ScopeName, string>> = {
 };
 
 /** "The limits of the resource apply: none are stored for the entity on this resource or the entity, and it has no tier." */
-function why({ entity, tier, hasDefaultTier, said }: LevelFacts, winner: Said | undefined): string {
-  const before = said.slice(0, winner === undefined ? said.length : said.indexOf(winner)).map(({ scope }) => WORDS[scope]);
-  const mattered = winner === undefined || SCOPES.indexOf(winner.scope) > SCOPES.indexOf('tier');
+function why({ entity, tier, hasDefaultTier, said }: LevelFacts, chain: readonly ScopeName[]): string {
+  const [winner, ...inherited] = chain;
+  const passed = said.slice(0, winner === undefined ? said.length : said.findIndex(({ scope }) => scope === winner));
+  const before = passed.map(({ scope }) => WORDS[scope]);
+  const mattered = winner === undefined || SCOPES.indexOf(winner) > SCOPES.indexOf('tier');
   const ofTier =
     tier === undefined
       ? mattered
         ? ', and it has no tier'
         : ''
       : `; its tier is ${tier}${hasDefaultTier ? ', that of entities without a record' : ''}`;
-  const none = before.length === 0 ? 'nothing is more specific' : `none are stored for ${listed(before)}`;
-  const first = winner === undefined ? `No limits apply to ${entity}` : `The limits of ${WORDS[winner.scope]} apply to ${entity}`;
+  const none = before.length === 0 ? 'nothing is more specific' : `none are stored for ${listed(before, 'or')}`;
+  const over =
+    inherited.length === 0
+      ? ''
+      : `, with those of ${listed(
+          inherited.map((scope) => WORDS[scope]),
+          'and',
+        )} inherited`;
+  const first =
+    winner === undefined ? `No limits apply to ${entity}` : `The limits of ${WORDS[winner]} apply to ${entity}${over}`;
   return `${first}: ${none}${ofTier}.`;
 }
 
-function listed(words: readonly string[]): string {
-  return words.length === 1 ? (words[0] ?? '') : `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`;
+function listed(words: readonly string[], last: 'or' | 'and'): string {
+  return words.length === 1 ? (words[0] ?? '') : `${words.slice(0, -1).join(', ')} ${last} ${words.at(-1)}`;
 }

@@ -1,7 +1,8 @@
 import { BoundedMap } from '../bounded-map.js';
 import { type Clock, steadyMs } from '../clock.js';
 import type { Limit } from '../core/limit.js';
-import { type HeadgateError, NoLimitsConfigured, ResourceDisabled, ResourceNotAllowed } from '../errors.js';
+import { type HeadgateError, InvalidArgument, NoLimitsConfigured, ResourceDisabled, ResourceNotAllowed } from '../errors.js';
+import { MOST_LIMITS } from '../limit-set.js';
 import { META_SK } from '../store/schema.js';
 import type { Item, ItemKey, Store } from '../store/store.js';
 import {
@@ -17,6 +18,7 @@ import {
 } from './config-records.js';
 import { drawnOn, type StoredEntity, storedEntityOf } from './entity-record.js';
 import { matchesGlob } from './glob.js';
+import { appliedOf, bypassing, enabling } from './inheritance.js';
 import { type CacheStats, ItemCache } from './item-cache.js';
 import type { Priority, PriorityShares } from './priorities.js';
 import { type ScopeRules, storedRulesOf } from './scope-rules.js';
@@ -40,7 +42,7 @@ export type ScopeName = (typeof SCOPES)[number];
 /** What is stored for one scope. */
 export interface Said {
   readonly scope: ScopeName;
-  /** Undefined: no limits. */
+  /** Undefined: neither limits, nor that it inherits. */
   readonly stored: StoredLimits | undefined;
   readonly rules: ScopeRules;
 }
@@ -78,7 +80,8 @@ type Configured = {
 
 /**
  * Which limits apply to an entity on a resource. The first that is stored wins, as a whole set: entity and resource, entity, tier and resource, tier,
- * resource, system. An entity that cascades draws on its ancestors as well, each with the limits that apply to it.
+ * resource, system. One that inherits wins limit by limit: those it has not come from the next. An entity that cascades draws on its ancestors as well,
+ * each with the limits that apply to it.
  */
 export class Resolution {
   readonly #namespace: string;
@@ -127,6 +130,7 @@ export class Resolution {
     const { levels, items, freshUntilMs } = await this.#facts(entity, resource);
     const resolved = resolvedOf(levels, resource);
     if (resolved.levels.length === 0 && resolved.refusal === undefined) throw new NoLimitsConfigured(entity, resource);
+    for (const level of resolved.levels) checkTogether(level, resource);
     this.#resolved.set(id, { resolved, items, freshUntilMs });
     return resolved;
   }
@@ -180,6 +184,16 @@ export class Resolution {
   }
 }
 
+/** Scopes that inherit may together have more limits than each alone. Throws `InvalidArgument`. */
+function checkTogether({ entity, limits }: Level, resource: string): void {
+  if (limits.length > MOST_LIMITS)
+    throw new InvalidArgument({
+      field: `the number of limits of ${entity} on ${resource}`,
+      value: limits.length,
+      expected: `at most ${MOST_LIMITS}, inherited ones included`,
+    });
+}
+
 /** What the scopes of one level say: of all six, or, without a tier, of the four others. */
 function saidBy(found: readonly Configured[]): readonly Said[] {
   const scopes = SCOPES.length === found.length ? SCOPES : SCOPES.filter((scope) => !scope.startsWith('tier'));
@@ -188,16 +202,6 @@ function saidBy(found: readonly Configured[]): readonly Said[] {
     return scope === undefined ? [] : [{ scope, stored, rules }];
   });
 }
-
-/** The scope whose limits apply; undefined where none has any. */
-export const limiting = ({ said }: LevelFacts): Said | undefined => said.find(({ stored }) => stored !== undefined);
-
-/** The scope that says whether the level is disabled; undefined where none does. */
-export const enabling = ({ said }: LevelFacts): Said | undefined => said.find(({ rules }) => rules.disabled !== undefined);
-
-/** The scope that decides whether the level is drawn on: the first that has limits or says so. */
-export const bypassing = ({ said }: LevelFacts): Said | undefined =>
-  said.find(({ stored, rules }) => stored !== undefined || rules.bypass !== undefined);
 
 /** The tier's own rules. */
 const tierRules = ({ said }: LevelFacts): ScopeRules => said.find(({ scope }) => scope === 'tier')?.rules ?? {};
@@ -211,9 +215,10 @@ export function resolvedOf(facts: readonly LevelFacts[], resource: string): Reso
   const [own] = facts;
   return {
     levels: facts.flatMap((level) => {
-      const stored = limiting(level)?.stored;
+      const { limits = [], ...options } = appliedOf(level) ?? {};
       const bypass = bypassing(level)?.rules.bypass ?? false;
-      return stored === undefined && !bypass ? [] : [{ entity: level.entity, limits: [], ...stored, ...(bypass && { bypass }) }];
+      if (limits.length === 0 && !bypass) return [];
+      return [{ entity: level.entity, limits: limits.map(({ limit }) => limit), ...options, ...(bypass && { bypass }) }];
     }),
     refusal: facts.map((level) => refusalOf(level, resource)).find((refusal) => refusal !== undefined),
     contexts: facts.flatMap((level) => {

@@ -1,11 +1,13 @@
 /** What is stored for a scope: how it is set and taken away, with its history. */
 import { isDeepStrictEqual } from 'node:util';
 import type { Limit } from '../core/limit.js';
+import { InvalidArgument } from '../errors.js';
 import { parseLimits } from '../limit-set.js';
+import { SYSTEM_SK } from '../store/schema.js';
 import type { Item, ItemKey, Operation, Store } from '../store/store.js';
 import { attempted } from './attempted.js';
 import { type Author, audited } from './audit.js';
-import { limitsItem, type Scope, scopeKey, storedLimitsOf } from './config-records.js';
+import { type LimitsOptions, limitsItem, type Scope, type StoredLimits, scopeKey, storedLimitsOf } from './config-records.js';
 import { directoryItem } from './entity-directory.js';
 import { type ScopeOptions, scopeRules, storedRulesOf } from './scope-rules.js';
 
@@ -14,19 +16,36 @@ export interface ScopeContent extends ScopeOptions {
   readonly limits: readonly Limit[];
 }
 
-/** The item that stores limits and options, without its history. An empty list is legal only with rules. Throws `InvalidArgument`. */
+/** The item that stores limits and options, without its history. An empty list is legal only with rules, or `inherit`. Throws `InvalidArgument`. */
 export function scopeItem(namespace: string, scope: Scope, limits: readonly Limit[], options: ScopeOptions): Item {
   const key = scopeKey(namespace, scope);
   const { rules, rest } = scopeRules(options, scope);
-  const onlyRules = Array.isArray(limits) && limits.length === 0 && Object.keys(rules).length > 0;
-  return { ...limitsItem(key, onlyRules ? [] : parseLimits(limits, 'limits'), rest), ...rules };
+  const { inherit } = rest;
+  if (inherit === true && key.sk === SYSTEM_SK)
+    throw new InvalidArgument({
+      field: 'inherit',
+      value: inherit,
+      expected: 'left out: nothing comes after the scope { system: true }',
+    });
+  const mayBeEmpty = inherit === true || Object.keys(rules).length > 0;
+  const isEmpty = mayBeEmpty && Array.isArray(limits) && limits.length === 0;
+  return { ...limitsItem(key, isEmpty ? [] : parseLimits(limits, 'limits'), rest), ...rules };
 }
 
 /** What an item stores for its scope; undefined where there is none. */
 export function scopeContent(item: Item | undefined): ScopeContent | undefined {
   if (item === undefined) return undefined;
-  const { limits = [], shards = 1, priorities } = storedLimitsOf(item) ?? {};
-  return { limits, ...(shards !== 1 && { shards }), ...(priorities && { priorities }), ...storedRulesOf(item) };
+  const { limits = [], ...options } = storedLimitsOf(item) ?? {};
+  return { limits, ...givenOptions(options), ...storedRulesOf(item) };
+}
+
+/** The options that say something: one shard does only where another number would be inherited. */
+export function givenOptions({ shards, priorities, inherit = false }: Partial<StoredLimits>): LimitsOptions {
+  return {
+    ...(shards !== undefined && (shards !== 1 || inherit) && { shards }),
+    ...(priorities && { priorities }),
+    ...(inherit && { inherit }),
+  };
 }
 
 /** Stores limits and options in place of what a scope had. Nothing is written where it has them already. Throws `ChangeConflict`. */

@@ -17,6 +17,9 @@ const TEXT = 'a limit such as 60/minute, 10/10s,burst=20, 5000000/calendar-month
 /** Any legal limit: with it, an option is checked by itself. */
 const ANY = [Limit.perMinute('rpm', 1)];
 
+/** Priorities that are off although the next scope has them on. */
+const ALL_MAY_USE_ALL: PriorityShares = { low: 1, normal: 1, high: 1, critical: 1 };
+
 /** The setting of a scope; undefined where it says nothing, or what it says is refused. */
 export function settingOf(
   scope: Scope,
@@ -30,11 +33,12 @@ export function settingOf(
   if (draft.limits.size > MOST_LIMITS)
     problems.push(entryProblem(draft.at, `Expected at most ${MOST_LIMITS} limits, got ${draft.limits.size}`, 'key', ['limits']));
   const options: Record<string, unknown> = {};
+  const inherits = fields.get('inherit')?.value === true;
   for (const [field, entry] of fields) {
-    const value = optionOf(scope, field, entry, problems);
+    const value = optionOf(scope, field, entry, inherits, problems);
     if (value !== undefined) options[field] = value;
   }
-  if (priorities !== undefined && limits.length > 0 && !fields.has('priorities')) options.priorities = priorities;
+  if (priorities !== undefined && limits.length > 0 && !inherits && !fields.has('priorities')) options.priorities = priorities;
   if (problems.length > before || draft.flawed || (limits.length === 0 && fields.size === 0)) return undefined;
   return checkedSetting({ scope, limits, options }, draft, problems);
 }
@@ -99,11 +103,11 @@ function limitPart(field: string, value: unknown): { readonly below: Path; reado
   return { below: [first === 'capacity' ? (hasBurst ? 'burst' : 'amount') : (WRITTEN[first] ?? first), ...rest] };
 }
 
-/** The value of one option; undefined where it is as if left out, or refused. */
-function optionOf(scope: Scope, field: string, entry: Entry, problems: Problem[]): unknown {
+/** The value of one option; undefined where it is as if left out, or refused. Where it inherits, what is left out is the next scope's. */
+function optionOf(scope: Scope, field: string, entry: Entry, inherits: boolean, problems: Problem[]): unknown {
   const { value } = entry;
-  if (value === false && field === 'priorities') return undefined;
-  if (value === 1 && field === 'shards') return undefined;
+  if (value === false && field === 'priorities') return inherits ? ALL_MAY_USE_ALL : undefined;
+  if (value === 1 && field === 'shards' && !inherits) return undefined;
   try {
     if (field === 'priorities') return parsePriorities(value as Partial<PriorityShares> | true, field);
     scopeItem('-', scope, ANY, { [field]: value } as ScopeOptions);

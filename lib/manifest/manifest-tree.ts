@@ -63,9 +63,9 @@ function contentOf({ limits, options }: ScopeSetting, inherited: PriorityShares 
   const { shards, priorities, ...rules } = options;
   const content: [string, Growing | Leaf][] = [];
   if (limits.length > 0) content.push(['limits', new Map(limits.map((limit) => [limit.name, limitLeaf(limit)]))]);
-  if (shards !== undefined && shards !== 1) content.push(['shards', shards]);
+  if (shards !== undefined && (shards !== 1 || rules.inherit)) content.push(['shards', shards]);
   const shares = priorities === undefined ? undefined : parsePriorities(priorities, 'priorities');
-  const implied = limits.length > 0 ? inherited : undefined;
+  const implied = limits.length > 0 && !rules.inherit ? inherited : undefined;
   if (!isDeepStrictEqual(shares, implied)) content.push(['priorities', shares === undefined ? false : sharesLeaf(shares)]);
   for (const [name, value] of Object.entries(rules)) if (value !== undefined) content.push([name, value as Leaf]);
   return content;

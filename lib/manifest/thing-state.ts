@@ -23,9 +23,9 @@ export function storedSettingState(item: Item): ScopeContent {
   return settingOf(item);
 }
 
-/** All attributes but those that every item has; one shard is as none. */
+/** All attributes but those that every item has; one shard is as none, unless another number would be inherited. */
 function settingOf({ pk: _pk, sk: _sk, change: _change, shards, ...attributes }: Item): ScopeContent {
-  const sharded = shards === undefined || shards === 1 ? {} : { shards };
+  const sharded = shards === undefined || (shards === 1 && attributes.inherit !== true) ? {} : { shards };
   return plain({ ...attributes, ...sharded }) as ScopeContent;
 }
 

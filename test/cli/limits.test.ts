@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Limit } from '../../lib/core/limit.js';
 import { createTestTable } from '../support/dynamodb.js';
 import { BuiltCli } from './cli-process.js';
 
@@ -42,6 +43,25 @@ describe('headgate limits', () => {
       stdout: '',
       stderr: 'headgate: Nothing is stored for tier free\n',
     });
+  });
+
+  it('stores what inherits, and explains where each limit comes from', async () => {
+    await headgate('limits', 'set', '--resource', 'shared', 'rpm=60/minute', 'tpm=1000/minute', '--shards', '4');
+    expect((await headgate('limits', 'set', '--entity', 'big', 'tpm=9000/minute', '--inherit')).code).toBe(0);
+    expect((await headgate('limits', 'get', '--entity', 'big')).stdout).toBe(
+      'limit\tcounts\ntpm=9000/minute\ttokens\nfield\tvalue\ninherit\ttrue\n',
+    );
+    const explained = (await headgate('limits', 'explain', 'big', 'shared')).stdout;
+    expect(explained).toContain('The limits of the entity apply to big, with those of the resource inherited: none are stored');
+    expect(explained).toContain('limit\tfrom\ntpm=9000/minute\tentity\nrpm=60/minute\tresource\n');
+    expect(explained).toContain('entity\ttpm=9000/minute\tinherit=true\tyes\n');
+    expect(explained).toContain('resource\trpm=60/minute tpm=1000/minute\tshards=4\tyes\n');
+    const [own] = JSON.parse((await headgate('limits', 'explain', 'big', 'shared', '--json')).stdout).levels;
+    expect(own.limits.map(({ limit, from }: { limit: Limit; from: string }) => [limit.name, from])).toEqual([
+      ['tpm', 'entity'],
+      ['rpm', 'resource'],
+    ]);
+    expect(own.options).toEqual({ shards: 4 });
   });
 
   it('answers in JSON that a program reads, errors too', async () => {

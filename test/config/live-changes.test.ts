@@ -88,6 +88,24 @@ describe.each(eachStore)('a change of live limits on the $name store', ({ fresh 
     expect(await admitted(20, { rph: 1 })).toBe(20);
   });
 
+  it.each(SCOPES.slice(1, 6))('of $level is met where the pair inherits it, once the cache time is over', async ({ scope }) => {
+    await admin.setLimits(scope, [Limit.perHour('rph', 1_000)]);
+    await admin.setLimits({ entity: 'org' }, [Limit.perHour('rph', 5_000)]);
+    await admin.setLimits(on, [Limit.perHour('tph', 500)], { inherit: true });
+    expect(await admitted(20, { rph: 1, tph: 1 })).toBe(20);
+    bed.clock.advance(3_600_000);
+
+    await admin.setLimits(scope, [Limit.perHour('rph', 10)]);
+    cacheExpires();
+    expect(await admitted(60, { rph: 1, tph: 1 })).toBe(10);
+
+    // Of its own name it is inherited no more, and the share in use stays.
+    await admin.setLimits(on, [Limit.perHour('tph', 500), Limit.perHour('rph', 1_000)], { inherit: true });
+    cacheExpires();
+    bed.clock.advance(3_600_000);
+    expect(await admitted(60, { rph: 1, tph: 1 })).toBe(60);
+  });
+
   it('is met before the cache time is over, and no request waits for it', async () => {
     await admin.setLimits({ system: true }, [Limit.perHour('rph', 1_000)]);
     expect(await admitted(10, { rph: 1 })).toBe(10);

@@ -112,6 +112,26 @@ describe('the calls of an acquire on DynamoDB', () => {
     expect(await counted(() => limiter.acquire({ ...of, consume }))).toEqual({ UpdateItemCommand: writes });
   });
 
+  it.each([
+    { when: 'it has no tier', of: { entity: 'plain', resource: 'gpt-4' }, reads: 1 },
+    { when: 'it has a tier', of: on, reads: 2 },
+  ])('are the same $reads reads where every scope inherits and $when', async ({ of, reads }) => {
+    for (const { scope, amount, level } of LEVELS) {
+      if (scope === undefined) continue;
+      const limits = [...rph(amount), Limit.perHour(level.replace('+', '-'), 5)];
+      await admin.setLimits(scope, limits, level === 'system' ? {} : { inherit: true });
+    }
+    await admin.createEntity({ entity: 'plain' });
+    const limiter = bed.limiter();
+    const every = { ...consume, resource: 1, system: 1 };
+
+    expect(await counted(() => limiter.acquire({ ...of, consume: every }))).toEqual({
+      BatchGetItemCommand: reads,
+      UpdateItemCommand: 1,
+    });
+    expect(await counted(() => limiter.acquire({ ...of, consume: every }))).toEqual({ UpdateItemCommand: 1 });
+  });
+
   it('are one read at half the life of what was resolved, behind the answer', async () => {
     await store(LEVELS[6]!);
     const limiter = bed.limiter();

@@ -68,6 +68,26 @@ describe('limits over HTTP', () => {
     expect(await api.admin.getLimits({ tier: 'none' })).toBeUndefined();
   });
 
+  it('inherit where the body says so, and are put back as they were got', async () => {
+    await api.admin.setLimits({ resource: 'inherited' }, [Limit.perHour('rph', 7), Limit.perHour('tph', 70)]);
+    const [template, entity] = ['/v1/limits/entities/{entity}', { entity: 'heir' }];
+    const limits = [{ ...Limit.perHour('rph', 9) }];
+    const put = await asked('PUT', template, entity, { json: { limits, options: { inherit: true } } });
+    expect(put).toMatchObject({ status: 200, body: { limits, options: { inherit: true } } });
+    const { body } = await asked('GET', '/v1/explain/{entity}/{resource}', { entity: 'heir', resource: 'inherited' });
+    const from = body.levels[0].limits.map((one: { limit: Limit; from: string }) => [
+      one.limit.name,
+      one.limit.capacity,
+      one.from,
+    ]);
+    expect(from).toEqual([
+      ['rph', 9, 'entity'],
+      ['tph', 70, 'resource'],
+    ]);
+    const { scope: _, ...got } = (await asked('GET', template, entity)).body;
+    expect((await asked('PUT', template, entity, { json: got })).body).toEqual(put.body);
+  });
+
   it('are explained', async () => {
     await api.admin.setLimits({ entity: 'why' }, [Limit.perHour('rph', 7)]);
     const { status, body } = await asked('GET', '/v1/explain/{entity}/{resource}', { entity: 'why', resource: 'gpt-4o' });

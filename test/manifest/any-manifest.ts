@@ -140,7 +140,12 @@ function anySettings({ resources, tiers, entities }: Names): fc.Arbitrary<readon
     ...[...tiers.map((tier) => ({ tier })), ...entities.map((entity) => ({ entity }))].flatMap(on),
     ...entities.map((entity) => ({ entity })),
   ];
-  const settings = plain.map((scope) => anyContent.map((content): ScopeSetting => ({ scope, ...content })));
+  const settings = plain.map((scope) =>
+    fc.tuple(anyContent, fc.boolean()).map(([{ limits, options }, inherit]): ScopeSetting => {
+      const told = inherit && !('system' in scope) ? { ...options, inherit } : options;
+      return { scope, limits, options: told };
+    }),
+  );
   const ofTiers = tiers.map((tier) =>
     fc
       .tuple(anyContent, anyTierOptions)

@@ -100,6 +100,10 @@ it.each([
     problem: 'f:2:38  system.defaultTier  Expected a tier of this manifest (there is none), got "free"',
   },
   {
+    text: 'version: 1\nsystem: { limits: { rpm: 5/minute }, inherit: true }',
+    problem: 'f:2:38  system.inherit  Unknown field. Expected one of limits, shards, priorities, disabled, bypass, defaultTier',
+  },
+  {
     text: 'version: 1\nentities: { a: { parent: b } }',
     problem: 'f:2:26  entities.a.parent  Expected an entity with a record in this manifest (a), got "b". Did you mean a?',
   },

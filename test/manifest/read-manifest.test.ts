@@ -103,6 +103,24 @@ resources:
     ]);
   });
 
+  it('leaves the options of what inherits to the next scope, unless they are given there', () => {
+    const { settings } = manifestOf(`
+version: 1
+priorities: true
+resources:
+  own: { limits: { rpm: 1/minute }, inherit: true, priorities: { low: 0.25 }, shards: 4 }
+  next: { limits: { rpm: 1/minute }, inherit: true }
+  off: { limits: { rpm: 1/minute }, inherit: true, priorities: false, shards: 1 }
+  empty: { inherit: true }
+`);
+    expect(settings.map(({ limits, options }) => [limits.length, options])).toEqual([
+      [1, { inherit: true, priorities: { low: 0.25, normal: 0.9, high: 1, critical: 1 }, shards: 4 }],
+      [1, { inherit: true }],
+      [1, { inherit: true, priorities: { low: 1, normal: 1, high: 1, critical: 1 }, shards: 1 }],
+      [0, { inherit: true }],
+    ]);
+  });
+
   it('has no record for an entity that says so', () => {
     const { settings, entities } = manifestOf('version: 1\nentities: { x: { record: false, limits: { rpm: 1/minute } }, y: }');
     expect(settings).toEqual([{ scope: { entity: 'x' }, limits: [Limit.perMinute('rpm', 1)], options: {} }]);

@@ -19,6 +19,7 @@ const OPTIONS: Readonly<Record<keyof ScopeOptions, readonly ('system' | 'resourc
   priorities: ['system', 'resource', 'tier'],
   disabled: ['system', 'resource', 'tier'],
   bypass: ['system', 'resource', 'tier'],
+  inherit: ['resource', 'tier'],
   allowedResources: ['tier'],
   maxContextTokens: ['tier'],
   priority: ['tier'],
