@@ -1,5 +1,6 @@
 /** What a scope says beside its limits: whether its requests are admitted at all, and what a tier allows. */
 import { InvalidArgument } from '../errors.js';
+import { type ModelPrices, modelRates } from '../llm/prices.js';
 import { checkFields, checkName } from '../names.js';
 import type { Item } from '../store/store.js';
 import type { LimitsOptions, Scope } from './config-records.js';
@@ -24,20 +25,22 @@ export interface ScopeRules {
   readonly priority?: Priority | undefined;
   /** Of the system: the tier of entities without a record. @default none */
   readonly defaultTier?: string | undefined;
+  /** Of a resource: what the tokens of the model of that name cost. @default none: limits of money cannot be charged by what is stored */
+  readonly prices?: ModelPrices | undefined;
 }
 
 /** The third argument of `setLimits`. */
 export interface ScopeOptions extends LimitsOptions, ScopeRules {}
 
-const FIELDS = ['disabled', 'bypass', 'allowedResources', 'maxContextTokens', 'priority', 'defaultTier'] as const;
+const FIELDS = ['disabled', 'bypass', 'allowedResources', 'maxContextTokens', 'priority', 'defaultTier', 'prices'] as const;
 const OF_TIERS: readonly string[] = ['allowedResources', 'maxContextTokens', 'priority'];
 const MOST_PATTERNS = 100;
 
 /** A scope's rules, and its other options. Throws `InvalidArgument` for a rule out of its range, or of another kind of scope. */
 export function scopeRules(options: ScopeOptions, scope: Scope): { readonly rules: ScopeRules; readonly rest: LimitsOptions } {
   checkFields(options, Object.keys(Object(options)), 'options');
-  const { disabled, bypass, allowedResources, maxContextTokens, priority, defaultTier, ...rest } = options;
-  const rules = parsedRules({ disabled, bypass, allowedResources, maxContextTokens, priority, defaultTier }, '');
+  const { disabled, bypass, allowedResources, maxContextTokens, priority, defaultTier, prices, ...rest } = options;
+  const rules = parsedRules({ disabled, bypass, allowedResources, maxContextTokens, priority, defaultTier, prices }, '');
   const isTier = 'tier' in scope && !('resource' in scope);
   for (const field of Object.keys(rules)) {
     const value = rules[field as keyof ScopeRules];
@@ -45,6 +48,8 @@ export function scopeRules(options: ScopeOptions, scope: Scope): { readonly rule
       throw new InvalidArgument({ field, value, expected: 'left out: only a scope { tier } has it' });
     if (field === 'defaultTier' && !('system' in scope))
       throw new InvalidArgument({ field, value, expected: 'left out: only the scope { system: true } has it' });
+    if (field === 'prices' && Object.keys(scope).join() !== 'resource')
+      throw new InvalidArgument({ field, value, expected: 'left out: only a scope { resource } has it' });
   }
   return { rules, rest };
 }
@@ -55,7 +60,10 @@ export function storedRulesOf(item: Item | undefined): ScopeRules {
 }
 
 function parsedRules(value: Readonly<Record<string, unknown>> | Item, where: string): ScopeRules {
-  const { disabled, bypass, allowedResources, maxContextTokens, priority, defaultTier } = value as Record<string, unknown>;
+  const { disabled, bypass, allowedResources, maxContextTokens, priority, defaultTier, prices } = value as Record<
+    string,
+    unknown
+  >;
   const given = Object.fromEntries(
     FIELDS.flatMap((field) => {
       const one = (value as Record<string, unknown>)[field];
@@ -77,6 +85,7 @@ function parsedRules(value: Readonly<Record<string, unknown>> | Item, where: str
   if (priority !== undefined && !PRIORITIES.some((one) => one === priority))
     throw new InvalidArgument({ field: `priority${where}`, value: priority, expected: `one of ${PRIORITIES.join(', ')}` });
   if (defaultTier !== undefined) checkName(defaultTier, `defaultTier${where}`);
+  if (prices !== undefined) modelRates(prices as ModelPrices, `prices${where}`);
   return given;
 }
 

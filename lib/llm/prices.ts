@@ -64,7 +64,8 @@ function checkTable(value: unknown, field: string): asserts value is PriceTable 
   throw new InvalidArgument({ field, value, expected: 'an object of prices by model, such as { "gpt-4o": { input, output } }' });
 }
 
-function modelRates(entry: ModelPrices, at: string): TokenRates {
+/** The rates of one model's prices, in millionths of a micro-dollar a token. Throws `InvalidArgument` for a price out of its range. */
+export function modelRates(entry: ModelPrices, at: string): TokenRates {
   checkFields(entry, ['input', 'cachedInput', 'output'], at);
   const { input, cachedInput = input, output } = entry;
   return {

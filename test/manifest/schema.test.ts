@@ -24,6 +24,8 @@ const OPTIONS: Readonly<Record<keyof ScopeOptions, readonly ('system' | 'resourc
   maxContextTokens: ['tier'],
   priority: ['tier'],
   defaultTier: ['system'],
+  // By the resource's name, in a section of their own.
+  prices: [],
 };
 
 it.each(Object.entries(OPTIONS))('the option %s has its place in the schema', (option, places) => {
