@@ -8,6 +8,7 @@ import { addEntityCommands } from './commands/entity.js';
 import { addKeyCommands } from './commands/key.js';
 import { addLimitsCommands } from './commands/limits.js';
 import { addNamespaceCommands } from './commands/namespace.js';
+import { addPresetCommands } from './commands/presets.js';
 import { addTableCommands } from './commands/table.js';
 import { addUsage } from './commands/usage.js';
 import { executor, type Terminal } from './execute.js';
@@ -49,6 +50,7 @@ export function program(terminal: Terminal): Command {
     .addHelpText('after', AFTER_HELP);
   const execute = executor(terminal);
   addLimitsCommands(root, execute);
+  addPresetCommands(root, execute);
   addEntityCommands(root, execute);
   addKeyCommands(root, execute);
   addNamespaceCommands(root, execute);

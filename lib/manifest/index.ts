@@ -8,7 +8,7 @@ export { ManifestAdmin, type ManifestAdminOptions } from './manifest-admin.js';
 export { openManifest } from './open-manifest.js';
 export { countsOf, type Plan, type PlanCounts, type Step } from './plan.js';
 export { parsePlan } from './plan-file.js';
-export { presetNames, presetText } from './presets.js';
+export { type PresetHead, presetHead, presetNames, presetText } from './presets.js';
 export { type Problem, problemText } from './problem.js';
 export { type ReadManifest, type ReadOptions, readManifest } from './read-manifest.js';
 export { type Thing, thingText } from './thing.js';

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { copyFile, cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -30,6 +30,7 @@ export class BuiltCli {
     const script = join(folder, 'cli', 'main.mjs');
     await mkdir(join(folder, 'cli'));
     await copyFile(fileURLToPath(new URL('../../package.json', import.meta.url)), join(folder, 'package.json'));
+    await cp(fileURLToPath(new URL('../../presets/', import.meta.url)), join(folder, 'presets'), { recursive: true });
     await build({
       entryPoints: [fileURLToPath(new URL('../../cli/main.ts', import.meta.url))],
       outfile: script,
