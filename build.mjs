@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { build } from 'esbuild';
+import { BUNDLED, bundleAuthorizer } from './authorizer-bundle.mjs';
 
 const run = (args) => execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', ...args], { stdio: 'inherit' });
 
@@ -10,16 +11,8 @@ run(['-p', 'tsconfig.build.json']);
 run(['-p', 'infra/tsconfig.build.json']);
 
 await build({
-  entryPoints: ['authorizer', 'api', 'gateway', 'aggregator'].map((name) => ({ in: `lambda/${name}.ts`, out: `${name}/index` })),
+  ...BUNDLED,
+  entryPoints: ['api', 'gateway', 'aggregator'].map((name) => ({ in: `lambda/${name}.ts`, out: `${name}/index` })),
   outdir: 'dist/bundles',
-  outExtension: { '.js': '.mjs' },
-  bundle: true,
-  minify: true,
-  platform: 'node',
-  target: 'node24',
-  format: 'esm',
-  mainFields: ['module', 'main'],
-  // The Lambda runtime carries it; only a handler that reads the lease key loads it, once.
-  external: ['@aws-sdk/client-secrets-manager'],
-  banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
 });
+await bundleAuthorizer('dist/bundles/authorizer');

@@ -12,6 +12,8 @@ export interface ChildOptions {
   readonly flags?: readonly string[];
   /** Given to the child as JSON; see inside-child.ts. */
   readonly args: unknown;
+  /** Variables beside those of this process. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** Inside node_modules, so that the packages which the compiled scripts import are found from there. */
@@ -34,8 +36,8 @@ function compiled(script: string): string {
   return outfile;
 }
 
-function start({ script, flags = [], args }: ChildOptions): ChildProcess {
-  return fork(compiled(script), [JSON.stringify(args)], { execArgv: [...flags] });
+function start({ script, flags = [], args, env }: ChildOptions): ChildProcess {
+  return fork(compiled(script), [JSON.stringify(args)], { execArgv: [...flags], env: { ...process.env, ...env } });
 }
 
 /** The first message of a child. Throws when it ends without one. */

@@ -8,6 +8,7 @@
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { startDynamo } from '../local/dynamodb.js';
+import { authorizerColdStart } from './authorizer-cold-start.js';
 import type { Bed } from './bed.js';
 import { callsPerPath } from './calls-per-path.js';
 import { reportOf } from './child.js';
@@ -32,6 +33,7 @@ const PARTS: Readonly<Record<string, (bed: Bed) => Promise<Section>>> = {
   'round-trip': ({ endpoint }) => timed({ part: 'round-trip', endpoint, short }),
   'sdk-overhead': sdkOverhead,
   memory,
+  'cold-start': authorizerColdStart,
 };
 const PAGE = new URL('../docs/benchmarks.md', import.meta.url);
 
