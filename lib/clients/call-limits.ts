@@ -87,10 +87,7 @@ export class CallLimits {
     try {
       if (estimate !== undefined) return checked(await estimate(content, resource));
     } catch (error) {
-      this.warn(
-        `The estimator failed, characters were counted instead: ${error instanceof Error ? error.message : error}`,
-        error,
-      );
+      this.warn(`The estimator failed, characters were counted instead: ${String(error)}`, error);
     }
     return byDefault(content);
   }
