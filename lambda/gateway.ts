@@ -6,7 +6,7 @@ import { type Problem, problem } from '../lib/http/problem.js';
 import type { Lease } from '../lib/lease.js';
 import { NO_TOKENS, settledCosts } from '../lib/llm/costs.js';
 import { byCharacters } from '../lib/llm/estimate.js';
-import { AnswerMeter, metered, StreamMeter } from '../lib/llm/metered-stream.js';
+import { AnswerMeter, type Ended, type Meter, metered, StreamMeter } from '../lib/llm/metered-stream.js';
 import { openAiApi } from '../lib/llm/openai.js';
 import type { PriceTable } from '../lib/llm/prices.js';
 import type { PreparedCall, ProviderApi } from '../lib/llm/provider-api.js';
@@ -173,49 +173,47 @@ async function forwarded(
     statusCode: answer.status,
     headers: { ...answeredHeaders(answer), ...rateLimitHeaders(ends.limits) },
     body: relayed(answer, metering, ends),
+    readOn: upstream.whenClientLeaves === 'readOn',
   };
 }
 
 /** The answer's bytes, and at their end, whichever it is, the settlement. */
-async function* relayed(answer: Response, metering: Metering | undefined, ends: Ends): AsyncGenerator<Uint8Array> {
-  if (answer.body === null || metering === undefined) {
-    try {
-      if (answer.body !== null) yield* answer.body;
-    } finally {
-      await ends.end(answer.ok ? undefined : NO_TOKENS);
-    }
-    return;
-  }
-  const { api, call } = metering;
-  const streams = answer.headers.get('content-type')?.includes('text/event-stream');
-  const meter = streams ? new StreamMeter(api.usageReader(), { dropUsageChunk: call.addedUsage }) : new AnswerMeter(api.usageOf);
-  yield* metered(answer.body, meter, (usage) => ends.end(answer.ok ? usage : NO_TOKENS));
+function relayed(answer: Response, metering: Metering | undefined, ends: Ends): ReadableStream<Uint8Array> {
+  const end: Ended = (usage) => ends.end(answer.ok ? usage : NO_TOKENS);
+  return metered(answer.body ?? new Blob([]).stream(), metering === undefined ? PASSED_ON : meterFor(answer, metering), end);
 }
+
+function meterFor(answer: Response, { api, call }: Metering): Meter {
+  const streams = answer.headers.get('content-type')?.includes('text/event-stream');
+  return streams ? new StreamMeter(api.usageReader(), { dropUsageChunk: call.addedUsage }) : new AnswerMeter(api.usageOf);
+}
+
+/** Of answers that cost no tokens nothing is read. */
+const PASSED_ON: Meter = { usage: undefined, passOn: (chunk) => chunk, passOnRest: () => new Uint8Array() };
 
 /** A refusal in both shapes that clients read: problem+json, and the error of the provider's own clients. */
 function answered(refused: Problem, api: ProviderApi): StreamedResponse {
   const bytes = Buffer.from(JSON.stringify({ ...refused.body, ...api.refusalBody(refusalOf(refused)) }));
-  return { statusCode: refused.status, headers: refused.headers, body: once(bytes) };
+  return { statusCode: refused.status, headers: refused.headers, body: new Blob([bytes]).stream() };
 }
 
 /** Which API a call speaks; where that cannot be told, the one that most speak. */
 const apiOf = (event: APIGatewayProxyEvent): ProviderApi => apiOfPath(event.pathParameters?.path ?? '') ?? openAiApi;
 
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
-}
-
 /** Where a call goes. Dots in its path are resolved, escaped ones too; throws for a path that would leave the provider's base so. */
 function targetUrl(event: APIGatewayProxyEvent, { baseUrl }: Upstream): URL {
   const query = new URLSearchParams();
   for (const [name, values] of Object.entries(event.multiValueQueryStringParameters ?? {}))
-    for (const value of values ?? []) query.append(name, value);
+    if (name !== KEY_PARAMETER) for (const value of values ?? []) query.append(name, value);
   const text = query.toString();
   const path = event.pathParameters?.path ?? '';
   const target = new URL(`${baseUrl}/${path}${text && `?${text}`}`);
   if (target.href.startsWith(new URL(`${baseUrl}/`).href)) return target;
   throw new Refused(problem(404, 'NotFound', 'Not found', `Expected a path below the provider's own, got ${path}`));
 }
+
+/** As Gemini's clients may send the caller's own key: not for the provider. */
+const KEY_PARAMETER = 'key';
 
 /** The path as the provider reads it, however the client wrote it: which call it is decides whether usage must be asked for. */
 function pathOf({ pathname }: URL): string {
@@ -228,7 +226,7 @@ function pathOf({ pathname }: URL): string {
 
 /** Of one connection only, or ours: not for the provider. */
 const NOT_FORWARDED =
-  /^(host|connection|keep-alive|transfer-encoding|te|trailer|upgrade|proxy-.*|expect|content-length|accept-encoding|authorization|x-api-key|api-key|forwarded|via|x-forwarded-.*|x-amz.*|x-headgate-.*|cookie)$/;
+  /^(host|connection|keep-alive|transfer-encoding|te|trailer|upgrade|proxy-.*|expect|content-length|accept-encoding|authorization|x-api-key|api-key|x-goog-api-key|forwarded|via|x-forwarded-.*|x-amz.*|x-headgate-.*|cookie)$/;
 const NOT_ANSWERED =
   /^(connection|keep-alive|transfer-encoding|trailer|upgrade|content-encoding|content-length|set-cookie|ratelimit.*|x-ratelimit-.*)$/;
 
@@ -239,8 +237,8 @@ async function forwardedHeaders(event: APIGatewayProxyEvent, upstream: Upstream)
   }
   // Usage is read from the bytes as they pass.
   headers.set('accept-encoding', 'identity');
-  const key = await upstream.apiKey();
-  if (key !== undefined) headers.set('authorization', `Bearer ${key}`);
+  const credentials = await upstream.credentials();
+  if (credentials !== undefined) headers.set(...credentials);
   return headers;
 }
 

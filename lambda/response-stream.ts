@@ -1,10 +1,12 @@
 import type { APIGatewayProxyEvent, APIGatewayProxyResult, Context } from 'aws-lambda';
 
-/** An answer whose body comes bit by bit. The body must be read to its end, also when nobody listens any more: its end settles the call. */
+/** An answer whose body comes bit by bit. The body is read to its end or cancelled: either settles the call. */
 export interface StreamedResponse {
   readonly statusCode: number;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: AsyncIterable<Uint8Array>;
+  readonly body: ReadableStream<Uint8Array>;
+  /** Whether it is read to its end when nobody listens any more. @default false: it is cancelled */
+  readonly readOn?: boolean;
 }
 
 type Respond = (event: APIGatewayProxyEvent) => Promise<StreamedResponse>;
@@ -26,18 +28,21 @@ export function streamed(respond: Respond): Handler {
   const runtime = (globalThis as { awslambda?: LambdaStreaming }).awslambda;
   if (runtime === undefined) return (event) => buffered(respond, event);
   return runtime.streamifyResponse(async (event, raw) => {
-    const { statusCode, headers, body } = await respond(event);
+    const { statusCode, headers, body, readOn = false } = await respond(event);
     const stream = runtime.HttpResponseStream.from(raw, { statusCode, headers: { ...headers } });
-    await pipe(body, stream);
+    await pipe(body, stream, readOn);
   }) as Handler;
 }
 
-/** Writes at the reader's pace. When the reader goes away, reads on to the end of the body, and discards. */
-async function pipe(body: AsyncIterable<Uint8Array>, stream: NodeJS.WritableStream): Promise<void> {
+/** Writes at the reader's pace. When the reader goes away, cancels the body at once, or reads on to its end and discards. */
+async function pipe(body: ReadableStream<Uint8Array>, stream: NodeJS.WritableStream, readOn: boolean): Promise<void> {
+  const reader = body.getReader();
   let gone = false;
+  let cancelled: Promise<void> | undefined;
   let wake: () => void = () => {};
   const leave = () => {
     gone = true;
+    if (!readOn) cancelled ??= reader.cancel();
     wake();
   };
   stream
@@ -46,13 +51,14 @@ async function pipe(body: AsyncIterable<Uint8Array>, stream: NodeJS.WritableStre
     .on('drain', () => wake());
   // Status and headers go out with the first write: an answer without a body has them too.
   stream.write(new Uint8Array(0));
-  for await (const chunk of body) {
-    if (gone || stream.write(chunk)) continue;
+  for (let read = await reader.read(); !read.done; read = await reader.read()) {
+    if (gone || stream.write(read.value)) continue;
     await new Promise<void>((resolve) => {
       wake = resolve;
       if (gone) resolve();
     });
   }
+  await cancelled;
   if (gone) return;
   await new Promise<void>((resolve) => {
     wake = resolve;

@@ -76,6 +76,9 @@ async function prepared(endpoint: string, { tableName, namespace }: SystemOption
   }
 }
 
+/** All are the one simulated provider, which can finish what nobody reads for nothing: so usage is exact. */
+const PROVIDERS = ['openai', 'anthropic', 'gemini'];
+
 /** The handlers, with the environment that a deployment gives them. */
 async function loaded(
   endpoint: string,
@@ -88,7 +91,9 @@ async function loaded(
     // DynamoDB Local on a busy machine is slower than DynamoDB.
     HEADGATE_DEADLINE_MS: '10000',
     HEADGATE_LEASE_KEY: randomBytes(32).toString('hex'),
-    HEADGATE_UPSTREAMS: JSON.stringify({ openai: { baseUrl: upstreamUrl } }),
+    HEADGATE_UPSTREAMS: JSON.stringify(
+      Object.fromEntries(PROVIDERS.map((provider) => [provider, { baseUrl: upstreamUrl, whenClientLeaves: 'readOn' }])),
+    ),
     AWS_ENDPOINT_URL_DYNAMODB: endpoint,
   });
   process.env.AWS_REGION ??= 'us-east-1';

@@ -225,12 +225,54 @@ describe('a client that goes away in the middle of a stream', () => {
   let gateway: DeployedGateway;
 
   beforeAll(async () => {
-    gateway = await DeployedGateway.start('streaming');
+    gateway = await DeployedGateway.start('streaming', (url) => ({
+      upstreams: { patient: { baseUrl: url, whenClientLeaves: 'readOn' } },
+    }));
   });
 
   afterAll(() => gateway.stop());
 
-  it('does not keep the call from being read to its end and settled by its real usage', async () => {
+  it('ends the call at its provider at once, and keeps the estimate where that had told no usage', async () => {
+    const entity = await gateway.limited();
+    const closed = new Promise<void>((resolve) => {
+      gateway.upstream.answer = async (response) => {
+        response.on('close', resolve);
+        await stream(response, [word('The ', null)]);
+      };
+    });
+    const event = chatEvent({ authorizer: await gateway.admitted(entity), body: STREAMED });
+    const { leave, returned } = await gateway.firstChunk(event);
+    leave();
+    await Promise.all([closed, returned]);
+    expect(await gateway.left(entity)).toEqual({ model: { rpm: 4, tpm: 900 }, provider: { rpm: 8 } });
+  });
+
+  it('settles by what the provider had told by then', async () => {
+    const entity = await gateway.limited();
+    const message = { type: 'message_start', message: { usage: { input_tokens: 30, output_tokens: 1 } } };
+    const delta = {
+      type: 'content_block_delta',
+      index: 0,
+      delta: { type: 'text_delta', text: 'Forty characters, which are ten tokens..' },
+    };
+    gateway.upstream.answer = (response) =>
+      stream(
+        response,
+        [message, delta].map((data) => `data: ${JSON.stringify(data)}\n\n`),
+      );
+    const body = JSON.stringify({ ...JSON.parse(STREAMED), max_tokens: 900 });
+    const event = chatEvent({
+      authorizer: await gateway.admitted(entity),
+      body,
+      pathParameters: { provider: 'openai', path: 'v1/messages' },
+    });
+    const { leave, returned } = await gateway.firstChunk(event);
+    leave();
+    await returned;
+    expect(await gateway.left(entity)).toMatchObject({ model: { rpm: 4, tpm: 960 } });
+  });
+
+  it('does not keep the call from being read to its end and settled by its real usage where the provider is to finish', async () => {
     const entity = await gateway.limited();
     let left: () => void = () => {};
     const gone = new Promise<void>((resolve) => {
@@ -246,7 +288,8 @@ describe('a client that goes away in the middle of a stream', () => {
       await once(response, 'finish');
       upstreamEnded = true;
     };
-    const event = chatEvent({ authorizer: await gateway.admitted(entity), body: STREAMED });
+    const authorizer = await gateway.admitted(entity);
+    const event = chatEvent({ authorizer, body: STREAMED, pathParameters: { provider: 'patient', path: 'v1/chat/completions' } });
     const { leave, returned } = await gateway.firstChunk(event);
     leave();
     left();
