@@ -1,19 +1,18 @@
 import { isDeepStrictEqual } from 'node:util';
-import { ancestryBelow, readEntity, type StoredEntity } from '../../lib/config/entity-record.js';
+import { atOnce } from '../../lib/at-once.js';
+import { ancestryBelow, readEntities } from '../../lib/config/entity-record.js';
 import { entityPk } from '../../lib/store/schema.js';
 import type { TestBed } from '../support/stores.js';
 
 /** What is wrong with a tree of entities: nothing, when every record, link, count and repeated ancestor agrees with every other. */
 export async function faults({ store, namespace, admin }: TestBed): Promise<readonly string[]> {
   const names = await admin().entities();
-  const stored = new Map<string, StoredEntity>();
-  for (const name of names) {
-    const found = await readEntity(store, namespace, name);
-    if (found !== undefined) stored.set(name, found);
-  }
+  const stored = new Map((await readEntities(store, namespace, names)).map((one) => [one.record.entity, one]));
+  const linked = await atOnce(names, 16, (name) => store.queryItems(entityPk(namespace, name), 'child#'));
+  const linksOf = new Map(names.map((name, index) => [name, linked[index] ?? []]));
   const found: string[] = names.filter((name) => !stored.has(name)).map((name) => `${name} is listed and not there`);
   for (const [name, { record, ancestry, children, deleting }] of stored) {
-    const links = (await store.queryItems(entityPk(namespace, name), 'child#'))
+    const links = (linksOf.get(name) ?? [])
       .map(({ sk }) => sk.slice('child#'.length))
       .sort()
       .join();

@@ -33,9 +33,9 @@ describe.each(eachStore)('an apply on $name', ({ fresh }) => {
   it('makes a whole tree: what it made can be moved and deleted', async () => {
     const bed = await fresh();
     const door = manifests(bed);
-    await door.apply(await door.plan(company(40)));
+    await door.apply(await door.plan(company(12)));
 
-    await bed.admin().updateEntity({ entity: 'team-1', parent: 'team-2' });
+    await bed.admin().updateEntity({ entity: 'key-4', parent: 'key-5' });
     await bed.admin().deleteEntity('acme-0', { recursive: true });
 
     expect(await door.export()).toMatchObject({ entities: [] });
@@ -196,18 +196,18 @@ describe.each(eachStore)('an apply on $name', ({ fresh }) => {
   });
 });
 
-it('writes what changed and nothing else: no write for an empty plan, one for one limit of hundreds', async () => {
+it('writes what changed and nothing else: no write for an empty plan, one for one limit of a hundred', async () => {
   const client = testClient();
   const bed = testBed(new DynamoStore({ client, tableName: await createTestTable() }));
   const door = manifests(bed);
-  await door.apply(await door.plan(company(200)));
+  await door.apply(await door.plan(company(50)));
   const calls = countCalls(client);
 
-  await door.apply(await door.plan(company(200)));
+  await door.apply(await door.plan(company(50)));
   expect(calls.byCommand.TransactWriteItemsCommand).toBeUndefined();
 
-  const [system, ...others] = company(200).settings;
-  const changed = { ...company(200), settings: [...others, { ...system!, limits: rpm(61) }] };
+  const [system, ...others] = company(50).settings;
+  const changed = { ...company(50), settings: [...others, { ...system!, limits: rpm(61) }] };
   await door.apply(await door.plan(changed));
   // The lease, the limit, the lease back.
   expect(calls.byCommand.TransactWriteItemsCommand).toBe(3);

@@ -59,7 +59,7 @@ export function reorganised(entities: number, round: number): Manifest {
       .filter(({ entity }) => isThere(entity))
       .map((one) => (indexOf(one.entity) % 10 === round % 10 ? { ...one, name: `Renamed in round ${round}` } : one))
       .map((one) => {
-        const moves = one.entity.startsWith('key') && indexOf(one.entity) % 50 === 0;
+        const moves = one.entity.startsWith('key') && indexOf(one.entity) % 50 === 10;
         return moves ? { ...one, parent: `team-${firstTeam + (round % teams)}` } : one;
       }),
   };

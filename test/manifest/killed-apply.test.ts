@@ -19,14 +19,20 @@ import { seeded } from '../support/virtual-time.js';
 import { manifests, reorganised } from './companies.js';
 import type { Orders } from './dying-apply.js';
 
-const ENTITIES = 300;
-const LEASE_MS = 15_000;
-/** How often from nothing, and how often from one manifest to the next. */
-const [FROM_NOTHING, ROUNDS] = process.env.HEADGATE_LONG === undefined ? [2, 2] : [20, 20];
+interface Profile {
+  readonly entities: number;
+  /** How often one is killed from nothing, and how often from one manifest to the next. */
+  readonly fromNothing: number;
+  readonly rounds: number;
+  /** Calls of a first plan and apply; of the next ones where entities come back, and where they go. */
+  readonly firstCalls: number;
+  readonly nextCalls: readonly [number, number];
+}
 
-/** Calls of a first plan and apply; of the next ones where entities come back, and where they go. */
-const FIRST_CALLS = 56;
-const NEXT_CALLS = [53, 156] as const;
+const SHORT: Profile = { entities: 40, fromNothing: 1, rounds: 2, firstCalls: 15, nextCalls: [14, 29] };
+const LONG: Profile = { entities: 300, fromNothing: 20, rounds: 20, firstCalls: 55, nextCalls: [53, 156] };
+const { entities: ENTITIES, fromNothing, rounds, firstCalls, nextCalls } = process.env.HEADGATE_LONG === undefined ? SHORT : LONG;
+const LEASE_MS = 15_000;
 
 let tableName: string;
 let folder: string;
@@ -138,16 +144,16 @@ describe(`an apply of ${ENTITIES} entities`, () => {
     const { signal, said } = await applies(ordersOf(bed, 0, 0, true));
 
     expect(signal).toBeNull();
-    expect(JSON.parse(said)).toEqual({ calls: FIRST_CALLS, result: { applied: true, revision: 1 } });
+    expect(JSON.parse(said)).toEqual({ calls: firstCalls, result: { applied: true, revision: 1 } });
     await expectConverged(bed, 0);
   });
 
-  it.each(Array.from({ length: FROM_NOTHING }, (_, index) => index + 1))(
+  it.each(Array.from({ length: fromNothing }, (_, index) => index + 1))(
     'from nothing, killed at a random point (seed %i), leaves whole entities with their history, and is finished by the next',
     async (seed) => {
       const random = seeded(seed);
       const bed = freshBed();
-      const lastCall = 1 + Math.floor(random() * FIRST_CALLS);
+      const lastCall = 1 + Math.floor(random() * firstCalls);
 
       const { signal } = await applies(ordersOf(bed, 0, lastCall, random() < 0.5));
 
@@ -162,14 +168,14 @@ describe(`an apply of ${ENTITIES} entities`, () => {
   );
 
   it(
-    `from one manifest to the next, killed at ${ROUNDS} random points, converges each time`,
+    `from one manifest to the next, killed at ${rounds} random points, converges each time`,
     async () => {
       const random = seeded(42);
       const bed = freshBed();
       await finish(bed, 0);
-      for (let round = 1; round <= ROUNDS; round += 1) {
+      for (let round = 1; round <= rounds; round += 1) {
         bed.clock.advance(1_000);
-        const lastCall = 1 + Math.floor(random() * NEXT_CALLS[round % 2 === 0 ? 0 : 1]);
+        const lastCall = 1 + Math.floor(random() * nextCalls[round % 2 === 0 ? 0 : 1]);
         const { signal } = await applies(ordersOf(bed, round, lastCall, random() < 0.5));
         expect({ round, lastCall, signal }).toEqual({ round, lastCall, signal: 'SIGKILL' });
         expect(await gaps(bed)).toEqual([]);
@@ -177,6 +183,6 @@ describe(`an apply of ${ENTITIES} entities`, () => {
         await expectConverged(bed, round);
       }
     },
-    60_000 * ROUNDS,
+    60_000 * rounds,
   );
 });
