@@ -35,7 +35,7 @@ export function addPresetCommands(root: Command, execute: Execute): void {
   presets
     .command('show <preset>')
     .description('the limits and prices of a preset, and where they are from; asks no database')
-    .addHelpText('after', '\nExample:\n  $ headgate presets show anthropic/start')
+    .addHelpText('after', '\nExample:\n  $ headgate presets show openai/tier-1')
     .action((name: string, _options: unknown, command: Command) =>
       execute(command, async (): Promise<Answer> => {
         const text = presetText(name);

@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { limitText } from '../../lib/config/limit-text.js';
+import { costsOf } from '../../lib/llm/costs.js';
 import type { ScopeSetting } from '../../lib/manifest/manifest.js';
 import { ManifestAdmin } from '../../lib/manifest/manifest-admin.js';
 import { countsOf, planManifest } from '../../lib/manifest/plan.js';
@@ -31,7 +32,9 @@ describe('the presets', () => {
         .map((file) => file.replace('.yaml', ''))
         .sort(),
     );
-    expect(presetNames()).toContain('anthropic/start');
+    expect(presetNames()).toEqual(
+      expect.arrayContaining(['anthropic/start', 'bedrock/global', 'gemini/tier-1', 'openai/tier-1']),
+    );
   });
 
   it.each(presetNames())('%s is a right manifest, names its source and its day, and can be planned', async (name) => {
@@ -115,15 +118,54 @@ resources: { gpt-4o: { limits: { rpm: 1/minute } } }
 });
 
 describe('a manifest that extends a preset', () => {
-  it('has what the provider publishes', () => {
-    const resources = resourcesOf('version: 1\nextends: anthropic/build\n');
-    expect(resources.size).toBe(13);
-    expect(written(resources.get('claude-opus-5-5'))).toEqual([
-      'rpm=5000/minute',
-      'itpm=5000000/minute,input=1,cachedInput=0',
-      'otpm=1000000/minute',
-    ]);
-    expect(resources.get('claude-opus-5-5')?.options).toEqual({ prices: { input: 4, cachedInput: 0.2, output: 20 } });
+  it.each([
+    {
+      preset: 'openai/tier-1',
+      resource: 'gpt-4o-mini',
+      limits: ['rpm=500/minute', 'rpd=10000/day', 'tpm=200000/minute'],
+      prices: { input: 0.15, cachedInput: 0.075, output: 0.6 },
+    },
+    {
+      preset: 'openai/tier-5',
+      resource: 'gpt-6-luna',
+      limits: ['rpm=30000/minute', 'tpm=180000000/minute'],
+      prices: { input: 0.1, cachedInput: 0.01, output: 0.5 },
+    },
+    {
+      preset: 'anthropic/build',
+      resource: 'claude-opus-5-5',
+      limits: ['rpm=5000/minute', 'itpm=5000000/minute,input=1,cachedInput=0', 'otpm=1000000/minute'],
+      prices: { input: 4, cachedInput: 0.2, output: 20 },
+    },
+    {
+      preset: 'gemini/tier-2',
+      resource: 'gemini-2.5-pro',
+      limits: ['usd=50000000/10m'],
+      prices: { input: 1.25, cachedInput: 0.125, output: 10 },
+    },
+    {
+      preset: 'bedrock/eu',
+      resource: 'eu.anthropic.claude-haiku-4-5-20251001-v1:0',
+      limits: ['rpm=10000/minute', 'tpm=5000000/minute,input=1,cachedInput=0,output=5'],
+      prices: undefined,
+    },
+  ])('has what is published: $preset, $resource', ({ preset, resource, limits, prices }) => {
+    const setting = resourcesOf(`version: 1\nextends: ${preset}\n`).get(resource);
+    expect(written(setting)).toEqual(limits);
+    expect(setting?.options).toEqual(prices === undefined ? {} : { prices });
+  });
+
+  // 1,000 tokens of input, 400 of them from the cache, and 100 of output.
+  it.each([
+    { preset: 'openai/tier-2', resource: 'gpt-4o', costs: { rpm: 1, tpm: 1_100 } },
+    { preset: 'anthropic/start', resource: 'claude-sonnet-5', costs: { rpm: 1, itpm: 600, otpm: 100 } },
+    { preset: 'bedrock/us', resource: 'us.anthropic.claude-sonnet-4-6', costs: { rpm: 1, tpm: 1_100 } },
+    { preset: 'bedrock/global', resource: 'global.anthropic.claude-opus-4-8', costs: { tpm: 2_100 } },
+    { preset: 'bedrock/mantle', resource: 'anthropic.claude-opus-4-8', costs: { itpm: 600, otpm: 100 } },
+  ])('counts tokens as the provider does: $preset, $resource', ({ preset, resource, costs }) => {
+    const setting = resourcesOf(`version: 1\nextends: ${preset}\n`).get(resource);
+    const call = { inputTokens: 1_000, cachedInputTokens: 400, outputTokens: 100 };
+    expect(costsOf(setting?.limits ?? [], call)).toEqual(costs);
   });
 
   it('is stored as a whole, prices included: nothing is left to change', async () => {
