@@ -138,7 +138,7 @@ class LimitedFetch {
       if (isRetry) this.#failed.delete(key);
       const answer = await this.#sent(sent, attempt, limited);
       if (isLast || upstreamWaitMs(answer, 0, nowMs(this.#clock)) === undefined)
-        return this.#relayed(answer, attempt, limited, () => key ?? this.#keyOf(first.url, bytes));
+        return this.#relayed(answer, attempt, limited, signalOf(sent), () => key ?? this.#keyOf(first.url, bytes));
       await Promise.all([limited.release(), answer.body?.cancel()]);
     }
     throw denied;
@@ -179,7 +179,13 @@ class LimitedFetch {
   }
 
   /** The upstream's answer, whose body settles the call when it ends. `key`: what the call was, should it have failed. */
-  async #relayed(answer: Response, { api, call }: Attempt, limited: LimitedCall, key: () => string): Promise<Response> {
+  async #relayed(
+    answer: Response,
+    { api, call }: Attempt,
+    limited: LimitedCall,
+    signal: AbortSignal | undefined,
+    key: () => string,
+  ): Promise<Response> {
     if (!answer.ok) this.#failed.set(key(), nowMs(this.#clock) + RETRY_WITHIN_MS);
     if (!answer.ok || answer.body === null) {
       await limited.end(answer.ok ? undefined : NO_TOKENS);
@@ -190,7 +196,7 @@ class LimitedFetch {
       ? new StreamMeter(api.usageReader(), { dropUsageChunk: call.addedUsage })
       : new AnswerMeter(api.usageOf);
     const { status, statusText, headers, url } = answer;
-    const body = metered(answer.body, meter, (usage) => limited.end(usage));
+    const body = metered(answer.body, meter, (usage) => limited.end(usage), signal);
     return Object.defineProperty(new Response(body, { status, statusText, headers }), 'url', { value: url });
   }
 

@@ -17,11 +17,24 @@ export type Ended = (usage: Usage | undefined) => Promise<void>;
 /**
  * The upstream's bytes on their way to the caller, as the meter passes them on. `end` is waited for before the body ends, so that whoever has read it
  * all knows that its cost is booked; the bytes themselves never wait. When the upstream breaks, what it had sent is handed on, then the body
- * fails with the upstream's error. Cancelling the body cancels the upstream. A body that nobody reads never ends, for nothing is read ahead.
+ * fails with the upstream's error. Cancelling the body cancels the upstream. A body that nobody reads ends with `signal`, which ends the upstream as
+ * well; else never, for nothing is read ahead.
  * Throws a TypeError when `upstream` is already locked to another reader.
  */
-export function metered(upstream: ReadableStream<Uint8Array>, meter: Meter, end: Ended): ReadableStream<Uint8Array> {
+export function metered(
+  upstream: ReadableStream<Uint8Array>,
+  meter: Meter,
+  end: Ended,
+  signal?: AbortSignal,
+): ReadableStream<Uint8Array> {
   const reader = upstream.getReader();
+  let ending: Promise<void> | undefined;
+  const ended = (): Promise<void> => {
+    signal?.removeEventListener('abort', ended);
+    ending ??= end(meter.usage);
+    return ending;
+  };
+  signal?.addEventListener('abort', ended);
   let broken: { readonly error: unknown } | undefined;
 
   /** What may go on next; undefined at the end. A break is thrown only once what came before it has gone on. */
@@ -47,14 +60,14 @@ export function metered(upstream: ReadableStream<Uint8Array>, meter: Meter, end:
           while (bytes?.length === 0) bytes = await next();
           if (bytes) return controller.enqueue(bytes);
         } catch (error) {
-          await end(meter.usage);
+          await ended();
           throw error;
         }
-        await end(meter.usage);
+        await ended();
         controller.close();
       },
       async cancel(reason) {
-        await Promise.all([end(meter.usage), reader.cancel(reason)]);
+        await Promise.all([ended(), reader.cancel(reason)]);
       },
     },
     { highWaterMark: 0 },
