@@ -5,7 +5,6 @@ import { Construct } from 'constructs';
 import { API_ROUTES } from '../lib/http/routes.js';
 import { HeadgateFunction, type HeadgateFunctionOptions } from './headgate-function.js';
 import { limitResponses } from './limit-responses.js';
-import { DEFAULT_NAMESPACE, leadingKeysOf } from './namespace.js';
 
 export interface HeadgateApiProps extends HeadgateFunctionOptions {
   /** Signs the leases that `/v1/acquire` hands out and the other routes take back. */
@@ -33,12 +32,7 @@ export class HeadgateApi extends Construct {
       timeout: Duration.seconds(10),
       memorySizeMb: 512,
     });
-    // A transaction needs the permissions of its parts.
-    props.table.grantItems(
-      this.function.lambda,
-      [leadingKeysOf(props.namespace ?? DEFAULT_NAMESPACE)],
-      ['UpdateItem', 'GetItem', 'BatchGetItem', 'Query', 'PutItem', 'DeleteItem', 'ConditionCheckItem'],
-    );
+    props.table.grantAdmin(this.function.lambda, { namespace: props.namespace });
     this.restApi = new RestApi(this, 'RestApi', {
       restApiName: 'headgate',
       description: 'Headgate: rate limits for LLM traffic',

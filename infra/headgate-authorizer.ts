@@ -3,7 +3,6 @@ import { type CfnAuthorizer, RequestAuthorizer } from 'aws-cdk-lib/aws-apigatewa
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import { HeadgateFunction, type HeadgateFunctionOptions } from './headgate-function.js';
-import { DEFAULT_NAMESPACE, leadingKeysOf } from './namespace.js';
 
 export interface HeadgateAuthorizerProps extends HeadgateFunctionOptions {
   /** Signs the lease that the authorizer passes on. */
@@ -34,11 +33,7 @@ export class HeadgateAuthorizer extends Construct {
       timeout: Duration.seconds(10),
       memorySizeMb: 1024,
     });
-    props.table.grantItems(
-      this.function.lambda,
-      [leadingKeysOf(props.namespace ?? DEFAULT_NAMESPACE)],
-      ['UpdateItem', 'GetItem', 'BatchGetItem'],
-    );
+    props.table.grantAcquire(this.function.lambda, { namespace: props.namespace });
     this.authorizer = new RequestAuthorizer(this, 'RequestAuthorizer', {
       handler: this.function.lambda,
       identitySources: [],

@@ -7,7 +7,7 @@ import { Architecture, Code, Function as LambdaFunction, Runtime } from 'aws-cdk
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
-import type { HeadgateTable } from './headgate-table.js';
+import type { IHeadgateTable } from './headgate-table.js';
 import { DEFAULT_NAMESPACE } from './namespace.js';
 
 /** The handlers, each a folder of the bundle directory with an `index.mjs` in it. */
@@ -15,7 +15,7 @@ export type HandlerName = 'aggregator' | 'api' | 'authorizer' | 'gateway';
 
 /** What every construct that owns a function asks of its user. */
 export interface HeadgateFunctionOptions {
-  readonly table: HeadgateTable;
+  readonly table: IHeadgateTable;
 
   /**
    * The tenant whose limits apply: 1 to 256 bytes without `#`.

@@ -8,7 +8,15 @@ export {
   type HeadgateFunctionProps,
 } from './headgate-function.js';
 export { HeadgateStack, type HeadgateStackProps } from './headgate-stack.js';
-export { HeadgateTable, type HeadgateTableProps, type ItemAction } from './headgate-table.js';
+export {
+  HeadgateTable,
+  type HeadgateTableAttributes,
+  type HeadgateTableProps,
+  type IHeadgateTable,
+  type ItemAction,
+  type NamespaceGrant,
+  type ProvisionedCapacity,
+} from './headgate-table.js';
 export { limitResponses } from './limit-responses.js';
 export { LlmGateway, type LlmGatewayProps, type LlmPrices, type LlmUpstream, type LlmUpstreams } from './llm-gateway.js';
 export { UsageAggregator, type UsageAggregatorProps } from './usage-aggregator.js';

@@ -4,7 +4,6 @@ import { type ISecret, Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import type { HeadgateAuthorizer } from './headgate-authorizer.js';
 import { HeadgateFunction, type HeadgateFunctionOptions } from './headgate-function.js';
-import { DEFAULT_NAMESPACE, leadingKeysOf } from './namespace.js';
 
 /** One provider that the gateway forwards to. */
 export interface LlmUpstream {
@@ -84,11 +83,7 @@ export class LlmGateway extends Construct {
         ...(props.prices && { HEADGATE_PRICES: Stack.of(this).toJsonString(props.prices) }),
       },
     });
-    props.table.grantItems(
-      this.function.lambda,
-      [leadingKeysOf(props.namespace ?? DEFAULT_NAMESPACE)],
-      ['UpdateItem', 'GetItem', 'BatchGetItem'],
-    );
+    props.table.grantAcquire(this.function.lambda, { namespace: props.namespace });
     for (const [provider, upstream] of Object.entries(upstreams)) {
       if (upstream.apiKeySecret === undefined) continue;
       secretById(this, `ApiKey-${provider}`, upstream.apiKeySecret).grantRead(this.function.lambda);

@@ -9,9 +9,18 @@ export const DEFAULT_NAMESPACE = 'default';
  * the policy variable that stands for the character itself (IAM user guide, "IAM policy elements: Variables and tags").
  */
 export function leadingKeysOf(namespace: string): string {
+  return `${literal(namespace)}#*`;
+}
+
+/** The patterns of the partitions that hold the usage of one namespace: of its entities, its resources, and all of it. Throws as `leadingKeysOf` does. */
+export function usageKeysOf(namespace: string): readonly string[] {
+  return ['e', 'r', 'ns'].map((kind) => `${literal(namespace)}#${kind}#*`);
+}
+
+function literal(namespace: string): string {
   const bytes = Buffer.byteLength(namespace);
   if (bytes < 1 || bytes > 256 || namespace.includes('#')) {
     throw new Error(`Expected the namespace to have 1 to 256 bytes and no '#', got '${namespace}' (${bytes} bytes)`);
   }
-  return `${namespace.replace(/[*?$]/g, (character) => `\${${character}}`)}#*`;
+  return namespace.replace(/[*?$]/g, (character) => `\${${character}}`);
 }
