@@ -14,6 +14,14 @@ describe.each(eachStore)('prices of a resource on the $name store', ({ fresh }) 
     expect(await admin.getOptions({ resource: 'text-embedding-3-small' })).toEqual({ prices: { input: 0.02, output: 0 } });
   });
 
+  it('limit nobody: the next scope applies', async () => {
+    const { admin, limiter } = await fresh();
+    await admin().setLimits({ system: true }, [Limit.perMinute('rpm', 60)]);
+    await admin().setLimits({ resource: 'gpt-4o' }, [], { prices });
+
+    expect(await limiter().available({ entity: 'key-123', resource: 'gpt-4o' })).toEqual({ rpm: 60 });
+  });
+
   it.each([
     { that: 'belong to a tier', scope: { tier: 'pro', resource: 'gpt-4o' }, given: prices, field: 'prices' },
     { that: 'belong to everybody', scope: { system: true } as const, given: prices, field: 'prices' },
