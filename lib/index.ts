@@ -65,7 +65,7 @@ export { PriorityQueue, type PriorityQueueOptions, type QueuedOptions } from './
 export { type Denial, RateLimitExceeded } from './rate-limit-exceeded.js';
 export type { LimitReport } from './report.js';
 export type { AcquireRequest, NeededRequest, Subject } from './request.js';
-export type { LimitStatus, Status } from './status.js';
+export type { FormStatus, LimitStatus, Status } from './status.js';
 export { createTable } from './store/create-table.js';
 export { MemoryStore } from './store/memory-store.js';
 export { type Store, StoreFailure, type WholeTable } from './store/store.js';

@@ -1,15 +1,26 @@
 import { level } from './core/bucket.js';
+import { formAt } from './core/forms.js';
 import { type Limit, rateOf } from './core/limit.js';
+import type { ScheduleEntry } from './core/schedule-entry.js';
 import { standingOf } from './core/standing.js';
 import { FS_PER_MS } from './core/time.js';
 import { ceilMs } from './report.js';
 import type { BucketState } from './store/store.js';
+
+/** Which form of a scheduled limit is in force. */
+export interface FormStatus {
+  /** The entry of its schedule that matches; null: none does, and the limit stands as it is. */
+  readonly entry: ScheduleEntry | null;
+  /** When another one comes into force, ISO 8601; null: not within eight days. */
+  readonly until: string | null;
+}
 
 /** Where one limit of one level stands. */
 export interface LimitStatus {
   readonly entity: string;
   readonly resource: string;
   readonly limit: string;
+  /** Of a scheduled limit: of the form in force. */
   readonly capacity: number;
   /** Whole tokens there, rounded down; negative: they are reserved by a queue, or owed. */
   readonly available: number;
@@ -23,6 +34,8 @@ export interface LimitStatus {
   readonly resetMs: number;
   /** ISO 8601; null where it is full, or beyond the range of dates. */
   readonly fullAt: string | null;
+  /** Of a scheduled limit: its form in force. Absent: it has no schedule. */
+  readonly form?: FormStatus;
   /** How many shards this sums up. Absent: the bucket is whole. */
   readonly shards?: number;
   /** A number of shards to try: this process saw DynamoDB throttle the bucket. Absent: it did not. */
@@ -56,6 +69,7 @@ export function statusOf(
   const { available, fullAtFs } = standingOf(limit, bucket, nowFs);
   const queueUntilFs = queueEndFs(limit, bucket, fullAtFs, nowFs);
   const resetMs = fullAtFs > nowFs ? ceilMs(fullAtFs - nowFs) : 0;
+  const form = formStatus(limit, Number(nowFs / FS_PER_MS));
   return {
     entity: subject.entity,
     resource: subject.resource,
@@ -67,7 +81,18 @@ export function statusOf(
     queueMs: ceilMs(queueUntilFs - nowFs),
     resetMs,
     fullAt: resetMs === 0 ? null : (dateOf(Number(nowFs / FS_PER_MS) + resetMs)?.toISOString() ?? null),
+    ...(form && { form }),
   };
+}
+
+/** Which form of a limit, or of one of its forms, is in force; undefined: it has no schedule. */
+export function formStatus(limit: Limit, atMs: number): FormStatus | undefined {
+  const form = formAt(limit, atMs);
+  if (form === undefined) return undefined;
+  const { entry = null, untilMs } = form;
+  // Where the horizon ends rather than the form, the next one is the same.
+  const changes = (formAt(limit, untilMs)?.entry ?? null) !== entry;
+  return { entry, until: changes ? (dateOf(untilMs)?.toISOString() ?? null) : null };
 }
 
 /** When the last place of the queue for a token bucket starts; now: there is no queue. */

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { AuditRecord, AuditTarget } from '../../lib/config/audit.js';
-import { limitText } from '../../lib/config/limit-text.js';
+import { limitsText } from '../../lib/config/limit-text.js';
 import type { ScopeContent } from '../../lib/config/scope-limits.js';
 import { scopeText } from '../../lib/config/scope-limits.js';
 import { type Answer, type Cell, lines, table } from '../answer.js';
@@ -71,6 +71,6 @@ function changeText({ from, to }: AuditRecord): string {
 }
 
 function valueText([name, value]: [string, unknown]): [string, string] {
-  if (name === 'limits') return [name, (value as ScopeContent['limits']).map(limitText).join(' ') || 'none'];
+  if (name === 'limits') return [name, limitsText(value as ScopeContent['limits']) || 'none'];
   return [name, typeof value === 'string' ? value : JSON.stringify(value)];
 }

@@ -1,12 +1,15 @@
 import { type Command, Option } from 'commander';
 import { parseLimitText } from '../../lib/config/limit-text.js';
 import { PRIORITIES, type Priority } from '../../lib/config/priorities.js';
+import type { Level } from '../../lib/config/resolution.js';
 import type { Lease } from '../../lib/lease.js';
 import type { Denial } from '../../lib/rate-limit-exceeded.js';
 import type { LimitReport } from '../../lib/report.js';
+import { formStatus } from '../../lib/status.js';
 import { type Answer, type Cell, done, lines, type Table, table } from '../answer.js';
 import type { Execute } from '../execute.js';
 import { EXIT, Interrupted } from '../exit-codes.js';
+import { formText } from '../schedule-table.js';
 import { numberOf } from '../scope-options.js';
 import { parseTokens } from '../tokens-text.js';
 
@@ -27,6 +30,7 @@ export function addBucketCommands(root: Command, execute: Execute): void {
     .action((entity: string, resource: string, _options: unknown, command: Command) =>
       execute(command, async ({ limiter }) => {
         const status = await limiter.status({ entity, resource });
+        const isScheduled = status.limits.some(({ form }) => form !== undefined);
         const rows = status.limits.map((each): Cell[] => [
           each.entity,
           each.limit,
@@ -35,8 +39,19 @@ export function addBucketCommands(root: Command, execute: Execute): void {
           each.debt,
           each.queueMs,
           each.resetMs,
+          ...(isScheduled ? [formText(each.form)] : []),
         ]);
-        return { json: status, shown: [table(['entity', 'limit', 'available', 'capacity', 'debt', 'queueMs', 'resetMs'], rows)] };
+        const columns = [
+          'entity',
+          'limit',
+          'available',
+          'capacity',
+          'debt',
+          'queueMs',
+          'resetMs',
+          ...(isScheduled ? ['form'] : []),
+        ];
+        return { json: status, shown: [table(columns, rows)] };
       }),
     );
 
@@ -45,8 +60,17 @@ export function addBucketCommands(root: Command, execute: Execute): void {
     .description('whole tokens that may be acquired now: the smallest over the levels')
     .action((entity: string, resource: string, _options: unknown, command: Command) =>
       execute(command, async ({ limiter }) => {
-        const available = await limiter.available({ entity, resource });
-        return { json: available, shown: [table(['limit', 'available'], Object.entries(available))] };
+        const [available, levels] = await Promise.all([
+          limiter.available({ entity, resource }),
+          limiter.limits({ entity, resource }),
+        ]);
+        const forms = formsByName(levels, Date.now());
+        const rows = Object.entries(available).map(([limit, tokens]): Cell[] => [
+          limit,
+          tokens,
+          ...(forms.size === 0 ? [] : [forms.get(limit) ?? '-']),
+        ]);
+        return { json: available, shown: [table(['limit', 'available', ...(forms.size === 0 ? [] : ['form'])], rows)] };
       }),
     );
 
@@ -108,6 +132,18 @@ export function addBucketCommands(root: Command, execute: Execute): void {
         return done(`Topped up ${entity} on ${resource}.`, { entity, resource, tokens });
       }),
     );
+}
+
+/** The forms in force of limits that have a schedule on any level. */
+function formsByName(levels: readonly Level[], nowMs: number): ReadonlyMap<string, string> {
+  const forms = new Map<string, string>();
+  for (const limit of levels.flatMap(({ limits }) => limits)) {
+    if (limit.schedule === undefined) continue;
+    const text = formText(formStatus(limit, nowMs));
+    const before = forms.get(limit.name);
+    forms.set(limit.name, before === undefined || before === text ? text : `${before}, ${text}`);
+  }
+  return forms;
 }
 
 /** Aborted by Ctrl-C: a place in the queue is given up, where an ended process would keep it. */

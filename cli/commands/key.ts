@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { type ApiKey, isLive } from '../../lib/config/api-keys.js';
-import { timeMs } from '../../lib/config/limit-text.js';
+import { timeMs } from '../../lib/config/period-text.js';
 import { InvalidArgument } from '../../lib/errors.js';
 import { type Cell, done, fields, lines, table } from '../answer.js';
 import type { Execute } from '../execute.js';

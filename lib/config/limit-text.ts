@@ -1,15 +1,17 @@
-/** Limits as a person writes them, on a command line or in a manifest, and reads them in a table: `rpm=60/minute`, `usd=5000000/calendar-month,timeZone=Europe/Paris`. */
+/**
+ * Limits as a person writes them, on a command line or in a manifest, and reads them in a table: `rpm=60/minute`, `usd=5000000/calendar-month,timeZone=Europe/Paris`,
+ * `rpm=60/minute; x0.5 at * 9-16 * * 1-5`.
+ */
 import { inferCounts } from '../core/counts.js';
 import { type Limit, parseLimit } from '../core/limit.js';
 import { InvalidArgument } from '../errors.js';
+import { periodText, timeMs, timeText } from './period-text.js';
+import { entryText, parseEntryText } from './schedule-text.js';
 
 const EXPECTED =
-  'NAME=AMOUNT/PERIOD[,option=value…], where PERIOD is second, minute, hour, day, a time such as 10s or 90m, calendar-day, ' +
+  'NAME=AMOUNT/PERIOD[,option=value…][; CHANGE at CRON [TIME-ZONE]…], where PERIOD is second, minute, hour, day, a time such as 10s or 90m, calendar-day, ' +
   'calendar-month, session-TIME (5h) or lease-TIME (2m)';
 
-const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
-type Unit = keyof typeof UNIT_MS;
-const WORD_MS: Readonly<Record<string, number>> = { second: 1_000, minute: 60_000, hour: 3_600_000, day: 86_400_000 };
 const OPTIONS = ['burst', 'timeZone', 'counts', 'mode'];
 const WEIGHTS = ['input', 'cachedInput', 'output'];
 
@@ -47,8 +49,18 @@ export function limitOf({ name, amount, per, burst, options }: WrittenLimit, fie
   return parseLimit({ kind: 'bucket', capacity, refillAmount: amount, refillPeriodMs: spanMs, ...fields }, field);
 }
 
-/** The text of a limit: what `parseLimitText` makes the same limit of. */
+/** The text of a limit, its schedule included: what `parseLimitText` makes the same limit of. */
 export function limitText(limit: Limit): string {
+  const entries = limit.schedule?.map(entryText) ?? [];
+  return [plainText(limit), ...entries].join('; ');
+}
+
+/** Several of them in a line; those with a schedule in brackets. */
+export const limitsText = (limits: readonly Limit[]): string =>
+  limits.map((limit) => (limit.schedule === undefined ? limitText(limit) : `[${limitText(limit)}]`)).join(' ');
+
+/** The text of a limit at times when no entry of its schedule holds. */
+export function plainText(limit: Limit): string {
   const { name, amount, per, burst, options } = partsOf(limit);
   const { timeZone, counts, mode, weights } = options as Partial<Record<string, string>> & Pick<Limit, 'weights'>;
   const told = Object.entries({ burst, timeZone, counts, mode, ...weights }).filter(([, value]) => value !== undefined);
@@ -57,7 +69,7 @@ export function limitText(limit: Limit): string {
 
 /** The parts in which a person writes a limit, without those that go without saying. `limitOf` makes the same limit of them. */
 export function partsOf(limit: Limit): WrittenLimit & { readonly amount: number } {
-  const { name, counts, mode, weights, schedule } = limit as Limit & { readonly schedule?: unknown };
+  const { name, counts, mode, weights, schedule } = limit;
   const inferred = limit.kind === 'concurrent' ? 'inFlight' : inferCounts(name);
   const options = {
     ...(limit.kind === 'quota' && limit.timeZone !== 'UTC' && { timeZone: limit.timeZone }),
@@ -82,11 +94,19 @@ export function partsOf(limit: Limit): WrittenLimit & { readonly amount: number 
 
 /** The parts of a text. */
 function writtenLimit(text: string): WrittenLimit {
-  const [head = '', ...options] = text.split(',');
+  const [plain = '', ...entries] = text.split(';');
+  const [head = '', ...options] = plain.trim().split(',');
   const [, name, amount, per] = /^([^=]+)=(\d+)\/(.+)$/.exec(head) ?? [];
   if (name === undefined || amount === undefined || per === undefined) throw notALimit(text);
   const { burst, ...given } = optionsOf(options, name, text);
-  return { name, amount: Number(amount), per, ...(burst !== undefined && { burst: Number(burst) }), options: given };
+  const schedule = entries.map((entry, index) => parseEntryText(entry, `limit ${name}.schedule[${index}]`));
+  return {
+    name,
+    amount: Number(amount),
+    per,
+    ...(burst !== undefined && { burst: Number(burst) }),
+    options: { ...given, ...(schedule.length > 0 && { schedule }) },
+  };
 }
 
 function optionsOf(options: readonly string[], name: string, text: string): Record<string, unknown> {
@@ -105,24 +125,6 @@ function optionsOf(options: readonly string[], name: string, text: string): Reco
       });
   }
   return Object.keys(weights).length === 0 ? given : { ...given, weights };
-}
-
-/** Milliseconds of a time such as `90m`; undefined for what is none. */
-export function timeMs(text: string): number | undefined {
-  if (Object.hasOwn(WORD_MS, text)) return WORD_MS[text];
-  const [, amount, unit] = /^(\d+)(ms|s|m|h|d)$/.exec(text) ?? [];
-  return amount === undefined ? undefined : Number(amount) * UNIT_MS[unit as Unit];
-}
-
-function periodText(ms: number): string {
-  return Object.entries(WORD_MS).find(([, wordMs]) => wordMs === ms)?.[0] ?? timeText(ms);
-}
-
-/** In the largest unit that holds it whole. */
-export function timeText(ms: number): string {
-  const units = Object.entries(UNIT_MS).reverse();
-  const [unit, unitMs] = units.find(([, each]) => ms % each === 0) ?? ['ms', 1];
-  return `${ms / unitMs}${unit}`;
 }
 
 const notALimit = (value: string) => new InvalidArgument({ field: 'limit', value, expected: EXPECTED });

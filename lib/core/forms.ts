@@ -1,9 +1,10 @@
 /** A scheduled limit by time: the forms it takes, and which of them is in force when. */
 import type { Limit } from './limit.js';
-import { type CronTime, type Period, periodAt, startedAt } from './schedule.js';
+import { type Period, periodAt, startedAt } from './schedule.js';
+import type { ScheduleEntry } from './schedule-entry.js';
 
 interface Scheduled {
-  readonly schedule: readonly CronTime[];
+  readonly schedule: readonly ScheduleEntry[];
   /** One for each entry of the schedule, and at the end the one of times without any. */
   readonly forms: readonly Limit[];
 }
@@ -11,6 +12,8 @@ interface Scheduled {
 /** A form, and until when it is in force. Milliseconds since 1970. */
 export interface FormPeriod {
   readonly limit: Limit;
+  /** The entry that makes it; undefined: none matches. */
+  readonly entry: ScheduleEntry | undefined;
   readonly untilMs: number;
 }
 
@@ -18,7 +21,7 @@ export interface FormPeriod {
 const scheduled = new WeakMap<Limit, Scheduled>();
 
 /** Says which forms a limit takes. `forms`: one for each entry, and the one of times without any. */
-export function takesForms(limit: Limit, schedule: readonly CronTime[], forms: readonly Limit[]): void {
+export function takesForms(limit: Limit, schedule: readonly ScheduleEntry[], forms: readonly Limit[]): void {
   const known: Scheduled = { schedule, forms };
   for (const one of [limit, ...forms]) scheduled.set(one, known);
 }
@@ -37,7 +40,8 @@ export function formAt(limit: Limit, atMs: number): FormPeriod | undefined {
   const known = scheduled.get(limit);
   if (known === undefined) return undefined;
   const period = periodAt(known.schedule, atMs);
-  return { limit: formOf(known, period), untilMs: period.untilMs };
+  const entry = period.entry === undefined ? undefined : known.schedule[period.entry];
+  return { limit: formOf(known, period), entry, untilMs: period.untilMs };
 }
 
 /** The forms of a limit that were in force before an instant and the one in force then, each with its start; the latest first, without end. */

@@ -64,6 +64,45 @@ describe('headgate limits', () => {
     expect(own.options).toEqual({ shards: 4 });
   });
 
+  it('stores scheduled limits, and shows every form with its times and the one in force', async () => {
+    const text = 'tpm=100/minute,burst=500; x3 at * * 31 2 * Europe/Paris; 20/second at * * * * *';
+    const refused = await headgate('limits', 'set', '--resource', 'clocked', text);
+    expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('schedule[0].cron to be a time that comes') });
+
+    const set = await headgate('limits', 'set', '--resource', 'clocked', text.replace('31 2', '29 2'), 'rpm=9/minute', '--json');
+    expect(JSON.parse(set.stdout).limits[0].schedule).toEqual([
+      { cron: '* * 29 2 *', timeZone: 'Europe/Paris', scale: 3 },
+      { cron: '* * * * *', capacity: 20, refillAmount: 20, refillPeriodMs: 1_000 },
+    ]);
+    const forms =
+      'form\tchange\tcron\ttimeZone\tinForce\n' +
+      'tpm=300/minute,burst=1500\tx3\t* * 29 2 *\tEurope/Paris\tno\n' +
+      'tpm=20/second\t20/second\t* * * * *\tUTC\tyes\n' +
+      'tpm=100/minute,burst=500\t-\totherwise\t-\tno\n';
+    expect((await headgate('limits', 'get', '--resource', 'clocked')).stdout).toBe(
+      `limit\tcounts\ntpm=100/minute,burst=500\ttokens\nrpm=9/minute\trequests\n${forms}`,
+    );
+    expect(JSON.parse((await headgate('limits', 'get', '--resource', 'clocked', '--json')).stdout).limits).toEqual(
+      JSON.parse(set.stdout).limits,
+    );
+    const explained = (await headgate('limits', 'explain', 'anyone', 'clocked')).stdout;
+    expect(explained).toContain(forms);
+    expect(explained).toContain(
+      'resource\t[tpm=100/minute,burst=500; x3 at * * 29 2 * Europe/Paris; 20/second at * * * * *] rpm=9/minute\t',
+    );
+    expect((await headgate('status', 'anyone', 'clocked')).stdout).toBe(
+      'entity\tlimit\tavailable\tcapacity\tdebt\tqueueMs\tresetMs\tform\n' +
+        `anyone\ttpm\t20\t20\t0\t0\t0\t20/second at * * * * *\nanyone\trpm\t9\t9\t0\t0\t0\t-\n`,
+    );
+    expect(JSON.parse((await headgate('status', 'anyone', 'clocked', '--json')).stdout).limits[0].form).toEqual({
+      entry: { cron: '* * * * *', capacity: 20, refillAmount: 20, refillPeriodMs: 1_000 },
+      until: null,
+    });
+    expect((await headgate('available', 'anyone', 'clocked')).stdout).toBe(
+      `limit\tavailable\tform\ntpm\t20\t20/second at * * * * *\nrpm\t9\t-\n`,
+    );
+  });
+
   it('answers in JSON that a program reads, errors too', async () => {
     const set = await headgate(
       'limits',

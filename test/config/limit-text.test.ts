@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { limitText, parseLimitText } from '../../lib/config/limit-text.js';
+import { limitsText, limitText, parseLimitText } from '../../lib/config/limit-text.js';
 import { Limit } from '../../lib/core/limit.js';
 
 describe('the text of a limit', () => {
@@ -25,6 +25,59 @@ describe('the text of a limit', () => {
   ])('$text is that limit, and the limit has a text that stands for it', ({ text, limit }) => {
     expect(parseLimitText(text)).toEqual(limit);
     expect(parseLimitText(limitText(limit))).toEqual(limit);
+  });
+
+  it.each<{ text: string; limit: Limit }>([
+    {
+      text: 'rpm=60/minute; x0.5 at * 9-16 * * 1-5 Europe/Paris',
+      limit: Limit.perMinute('rpm', 60, { schedule: [{ cron: '* 9-16 * * 1-5', timeZone: 'Europe/Paris', scale: 0.5 }] }),
+    },
+    {
+      text: 'rpm=60/minute,burst=90; 30/second at 0,30 9 * * *; 10/90s,burst=20 at * * * * SUN',
+      limit: Limit.perMinute('rpm', 60, {
+        burst: 90,
+        schedule: [
+          { cron: '0,30 9 * * *', capacity: 30, refillAmount: 30, refillPeriodMs: 1_000 },
+          { cron: '* * * * SUN', capacity: 20, refillAmount: 10, refillPeriodMs: 90_000 },
+        ],
+      }),
+    },
+    {
+      text: 'rpm=60/minute; refillAmount=120 at * 0-5 * * *; capacity=5,refillPeriodMs=1000 at * 6 * * *',
+      limit: Limit.perMinute('rpm', 60, {
+        schedule: [
+          { cron: '* 0-5 * * *', refillAmount: 120 },
+          { cron: '* 6 * * *', capacity: 5, refillPeriodMs: 1_000 },
+        ],
+      }),
+    },
+    {
+      text: 'usd=100/calendar-day,timeZone=Europe/Paris; capacity=150 at * 9-23 * * * UTC',
+      limit: Limit.quota('usd', 100, {
+        per: 'day',
+        timeZone: 'Europe/Paris',
+        schedule: [{ cron: '* 9-23 * * *', timeZone: 'UTC', capacity: 150 }],
+      }),
+    },
+    {
+      text: 'inflight=20/lease-2m,mode=observe; x0.0000001 at * * 1 1 *',
+      limit: Limit.concurrent('inflight', 20, {
+        leaseMs: 120_000,
+        mode: 'observe',
+        schedule: [{ cron: '* * 1 1 *', scale: 0.0000001 }],
+      }),
+    },
+  ])('$text is that scheduled limit, and the limit has a text that stands for it', ({ text, limit }) => {
+    expect(parseLimitText(text)).toEqual(limit);
+    expect(limitText(limit)).toBe(text.replace('0.0000001', '1e-7'));
+    expect(parseLimitText(limitText(limit))).toEqual(limit);
+  });
+
+  it('has its spaces as a person likes them', () => {
+    expect(limitText(parseLimitText(' rpm=60/minute ;x2  at  *  9 * *  *   UTC '))).toBe('rpm=60/minute; x2 at * 9 * * * UTC');
+    expect(limitsText([Limit.perDay('rpd', 5), parseLimitText('rpm=6/minute; x2 at * 9 * * *')])).toBe(
+      'rpd=5/day [rpm=6/minute; x2 at * 9 * * *]',
+    );
   });
 
   it('is as it was written, in the largest unit that holds a time whole', () => {
@@ -63,6 +116,16 @@ describe('the text of a limit', () => {
       message: 'Expected limit usd.burst to be left out: only a refilled limit has a burst, got 2',
     },
     { text: 'usd=1/calendar-day,timeZone=Mars', message: 'Expected limit usd.timeZone to be' },
+    { text: 'rpm=1/minute;', message: 'Expected limit rpm.schedule[0] to be CHANGE at CRON [TIME-ZONE]' },
+    { text: 'rpm=1/minute; x2', message: 'Expected limit rpm.schedule[0] to be CHANGE at CRON [TIME-ZONE]' },
+    { text: 'rpm=1/minute; 30 at * * * * *', message: 'Expected limit rpm.schedule[0] to be CHANGE at CRON [TIME-ZONE]' },
+    { text: 'rpm=1/minute; x2 at * * * *', message: 'Expected limit rpm.schedule[0] to be CHANGE at CRON [TIME-ZONE]' },
+    { text: 'rpm=1/minute; x0 at * * * * *', message: 'Expected limit rpm.schedule[0].scale to be a number above 0' },
+    { text: 'rpm=1/minute; xx at * * * * *', message: 'Expected limit rpm.schedule[0].scale to be a number above 0' },
+    { text: 'rpm=1/minute; x2 at * 25 * * *', message: 'Expected limit rpm.schedule[0].cron to be five fields' },
+    { text: 'rpm=1/minute; x2 at * 5 * * * Mars', message: 'Expected limit rpm.schedule[0].timeZone to be' },
+    { text: 'rpm=1/minute; 0/minute at * 5 * * *', message: 'Expected limit rpm.schedule[0].capacity to be an integer from 1' },
+    { text: 'usd=1/calendar-day; 5/minute at * 5 * * *', message: 'Expected limit usd.schedule[0]' },
   ])('$text is refused by name', ({ text, message }) => {
     expect(() => parseLimitText(text)).toThrow(message);
   });

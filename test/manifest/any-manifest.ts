@@ -49,10 +49,22 @@ const anyCounts = fc.constantFrom(
   { counts: 'custom' as const },
 );
 
+const anySchedule = fc.constantFrom(
+  {},
+  {},
+  { schedule: [{ cron: '* 9-16 * * 1-5', timeZone: 'Europe/Paris', scale: 0.5 }] },
+  {
+    schedule: [
+      { cron: '0,30 9 1 * *', capacity: 7 },
+      { cron: '* * * * SUN', scale: 2 },
+    ],
+  },
+);
+
 const anyLimit = fc
-  .tuple(anyLimitName, anyAmount, fc.integer({ min: 1, max: 100_000_000 }), anyCounts, anyMode, fc.nat(3))
-  .chain(([name, amount, time, counts, mode, kind]) => {
-    const options = { ...counts, ...mode };
+  .tuple(anyLimitName, anyAmount, fc.integer({ min: 1, max: 100_000_000 }), anyCounts, anyMode, anySchedule, fc.nat(3))
+  .chain(([name, amount, time, counts, mode, schedule, kind]) => {
+    const options = { ...counts, ...mode, ...schedule };
     if (kind === 0)
       return fc.constant<Limit>(Limit.custom({ name, capacity: amount, refillAmount: 7, refillPeriodMs: time, ...options }));
     if (kind === 1)
@@ -60,7 +72,9 @@ const anyLimit = fc
         .constantFrom('UTC', 'Europe/Paris')
         .map((timeZone): Limit => Limit.quota(name, amount, { per: 'month', timeZone, ...options }));
     if (kind === 2) return fc.constant<Limit>(Limit.window(name, amount, { everyMs: time, ...options }));
-    return fc.constant<Limit>(Limit.concurrent(name, (amount % 1_000) + 1, { leaseMs: (time % 86_400_000) + 1, ...mode }));
+    return fc.constant<Limit>(
+      Limit.concurrent(name, (amount % 500) + 1, { leaseMs: (time % 86_400_000) + 1, ...mode, ...schedule }),
+    );
   });
 const anyLimits = fc.uniqueArray(anyLimit, { selector: ({ name }) => name, minLength: 1, maxLength: 4 });
 

@@ -30,6 +30,35 @@ describe.each(eachStore)('an apply on $name', ({ fresh }) => {
     ]);
   });
 
+  it('stores schedules: limiters hold to the form in force, a changed entry is a change, and the export has them', async () => {
+    const bed = await fresh();
+    const door = manifests(bed);
+    // The clock stands at 08:00 UTC.
+    const scheduled = (scale: number): Manifest => ({
+      ...NOTHING,
+      settings: [
+        {
+          scope: { system: true },
+          limits: [Limit.perHour('rph', 10, { schedule: [{ cron: '* 9 * * *', timeZone: 'Europe/Paris', scale }] })],
+          options: {},
+        },
+      ],
+    });
+    await door.apply(await door.plan(scheduled(3)));
+    const on = { entity: 'key-1', resource: 'gpt-4o' };
+
+    expect(await bed.limiter().available(on)).toEqual({ rph: 30 });
+    const plan = await door.plan(scheduled(2));
+    expect(planLines(plan)).toContain(
+      '    ~ rph=10/hour; x3 at * 9 * * * Europe/Paris -> rph=10/hour; x2 at * 9 * * * Europe/Paris',
+    );
+    await door.apply(plan);
+    expect(await bed.limiter().available(on)).toEqual({ rph: 20 });
+    expect((await door.export()).settings).toEqual(scheduled(2).settings);
+    bed.clock.advance(3_600_000);
+    expect(await bed.limiter().available(on)).toEqual({ rph: 10 });
+  });
+
   it('makes a whole tree: what it made can be moved and deleted', async () => {
     const bed = await fresh();
     const door = manifests(bed);

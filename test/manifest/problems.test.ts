@@ -100,6 +100,16 @@ it.each([
     problem: 'f:2:38  system.defaultTier  Expected a tier of this manifest (there is none), got "free"',
   },
   {
+    text: 'version: 1\nsystem: { limits: { x: 9/minute; x2 at * 25 * * * } }',
+    problem:
+      'f:2:24  system.limits.x  Expected schedule.0.cron to be five fields: minute, hour, day of the month, month, day of the week, ' +
+      'such as "* 9-17 * * 1-5", got "* 25 * * *"',
+  },
+  {
+    text: 'version: 1\nsystem: { limits: { x: { amount: 9, per: minute, schedule: [{ cron: "* 9 * * *", scale: 0 }] } } }',
+    problem: 'f:2:89  system.limits.x.schedule[0].scale  Expected a number above 0, up to 1000000, got 0',
+  },
+  {
     text: 'version: 1\nsystem: { limits: { rpm: 5/minute }, inherit: true }',
     problem: 'f:2:38  system.inherit  Unknown field. Expected one of limits, shards, priorities, disabled, bypass, defaultTier',
   },

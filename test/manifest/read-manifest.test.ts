@@ -81,6 +81,20 @@ entities:
       text: '{ amount: 9, per: minute, counts: tokens, weights: { output: 5 } }',
       limit: Limit.perMinute('x', 9, { counts: 'tokens', weights: { output: 5 } }),
     },
+    {
+      text: '{ amount: 9, per: minute, schedule: [{ cron: "* 9-16 * * 1-5", timeZone: Europe/Paris, scale: 0.5 }] }',
+      limit: Limit.perMinute('x', 9, { schedule: [{ cron: '* 9-16 * * 1-5', timeZone: 'Europe/Paris', scale: 0.5 }] }),
+    },
+    {
+      text: '"9/minute,burst=18; x0.5 at * 9-16 * * 1-5 Europe/Paris; 5/minute at 0,30 * * * *"',
+      limit: Limit.perMinute('x', 9, {
+        burst: 18,
+        schedule: [
+          { cron: '* 9-16 * * 1-5', timeZone: 'Europe/Paris', scale: 0.5 },
+          { cron: '0,30 * * * *', capacity: 5, refillAmount: 5, refillPeriodMs: 60_000 },
+        ],
+      }),
+    },
   ])('has a limit for $text', ({ text, limit }) => {
     expect(manifestOf(`version: 1\nsystem: { limits: { x: ${text} } }`).settings[0]?.limits).toEqual([limit]);
   });

@@ -50,6 +50,32 @@ describe.each(eachStore)('scheduled limits on the $name store', ({ fresh }: Stor
     expect(await count()).toBe(10);
   });
 
+  it('have a status of the form in force, whole or in shards, and say until when', async () => {
+    const schedule = [
+      { cron: '* 9 * * *', scale: 3 },
+      { cron: '* 22-23 * * 5', timeZone: 'Asia/Tokyo', capacity: 4 },
+    ];
+    await bed
+      .admin()
+      .setLimits({ resource: 'gpt-4' }, [Limit.perMinute('rpm', 40, { schedule }), Limit.perDay('rpd', 8)], { shards: 4 });
+    const status = async () => (await bed.limiter().status(on)).limits.map(({ capacity, form }) => ({ capacity, form }));
+
+    expect(await status()).toEqual([
+      { capacity: 40, form: { entry: null, until: '2027-01-15T09:00:00.000Z' } },
+      { capacity: 8, form: undefined },
+    ]);
+    bed.clock.advance(HOUR);
+    expect((await status())[0]).toEqual({ capacity: 120, form: { entry: schedule[0], until: '2027-01-15T10:00:00.000Z' } });
+    bed.clock.advance(4 * HOUR);
+    expect((await status())[0]).toEqual({ capacity: 4, form: { entry: schedule[1], until: '2027-01-15T15:00:00.000Z' } });
+  });
+
+  it('say that no other form comes into force where that is more than eight days ahead', async () => {
+    const limits = [Limit.perMinute('rpm', 40, { schedule: [{ cron: '* * 1 7 *', scale: 3 }] })];
+
+    expect((await bed.limiter().status({ ...on, limits })).limits[0]?.form).toEqual({ entry: null, until: null });
+  });
+
   it('deny what is too large for now until they are larger, and wait for that', async () => {
     const limits = [Limit.perMinute('rpm', 10, { schedule: [{ cron: '* 9 * * *', scale: 10 }] })];
     expect(await waitOf({ rpm: 50 }, limits)).toBe(HOUR);
