@@ -1,79 +1,94 @@
 import type { APIGatewayAuthorizerResult, APIGatewayRequestAuthorizerEvent } from 'aws-lambda';
 import { nowMs } from '../lib/clock.js';
-import { LimiterUnavailable } from '../lib/errors.js';
+import { InvalidArgument, LimiterUnavailable } from '../lib/errors.js';
+import type { Lease } from '../lib/lease.js';
 import { costsOf } from '../lib/llm/costs.js';
-import { CHARACTERS_PER_TOKEN } from '../lib/llm/estimate.js';
 import { RateLimitExceeded } from '../lib/rate-limit-exceeded.js';
-import { StoreFailure } from '../lib/store/store.js';
+import { type AuthorizerSettings, authorizerSettings, type ResourceSource } from './authorizer-settings.js';
+import { callEstimate } from './call-estimate.js';
+import { type Authenticate, authentication, type Caller } from './caller.js';
 import { compose } from './compose.js';
-import { header, pathParameter, problemOfLogged } from './http-event.js';
+import { headerValues, pathParameter, problemOfLogged } from './http-event.js';
 
-/** Sent by clients that know how many tokens their call will take. */
-const ESTIMATE_HEADER = 'x-headgate-estimated-tokens';
-/** Answer tokens added to what the length of the request says. */
-const DEFAULT_OUTPUT_TOKENS = 200;
+type Event = APIGatewayRequestAuthorizerEvent;
 
 /**
- * Authenticates an API key and acquires what can be known without a body: the limits of the provider that the path names. Allow carries the
- * lease in its context. A denial leaves as Deny, which the API's gateway response turns into a 429 with the headers in the context. What is no
- * 429 (nothing configured, no answer from the database) is allowed with the problem in the context, for the integration to answer with.
- * Throws `Unauthorized` (a 401) for a missing, unknown, revoked or expired key.
+ * Tells who calls and acquires what can be known without a body: the limits of the resource that the path names, or what else is set up. Allow carries
+ * the lease in its context. A denial leaves as Deny, which the API's gateway response turns into a 429 with the headers in the context. What is no
+ * 429 (nothing configured, no answer from the database) is allowed with the problem in the context, for the integration to answer with; or, where the
+ * integration does not do that, kept out here. Throws `Unauthorized` (a 401) for a missing, unknown, revoked or expired key or token.
  */
-export async function handler(event: APIGatewayRequestAuthorizerEvent): Promise<APIGatewayAuthorizerResult> {
-  const { limiter, tokens, clock, entityOfKey } = compose();
-  const secret = apiKey(event.headers);
-  let entity: string | undefined;
+export async function handler(event: Event): Promise<APIGatewayAuthorizerResult> {
+  const { settings, authenticate } = setUp();
+  let caller: Caller | undefined;
   try {
-    entity = secret === undefined ? undefined : await entityOfKey(secret);
+    caller = await authenticate(event);
   } catch (error) {
-    if (!(error instanceof StoreFailure)) throw error;
-    return policy(
-      event,
-      'Allow',
-      'unknown',
-      problemContext(new LimiterUnavailable(`The key could not be checked: ${error.message}`, { cause: error })),
-    );
+    return refused(event, 'unknown', error, settings);
   }
-  if (entity === undefined) throw new Error('Unauthorized');
+  if (caller === undefined) throw new Error('Unauthorized');
   try {
-    // Before anything is charged: a lease that cannot be signed could never be given back.
-    const signer = await tokens();
-    const resource = pathParameter(event, 'provider');
+    return await admitted(event, caller, settings);
+  } catch (error) {
+    return refused(event, caller.entity, error, settings);
+  }
+}
+
+interface SetUp {
+  readonly settings: AuthorizerSettings;
+  readonly authenticate: Authenticate;
+}
+
+let ready: SetUp | undefined;
+
+/** Made once per cold start from the environment. */
+function setUp(): SetUp {
+  if (ready === undefined) {
+    const settings = authorizerSettings(process.env);
+    ready = { settings, authenticate: authentication(settings.caller, compose()) };
+  }
+  return ready;
+}
+
+async function admitted(event: Event, caller: Caller, settings: AuthorizerSettings): Promise<APIGatewayAuthorizerResult> {
+  const { limiter, tokens, clock, onUnavailable } = compose();
+  const { entity } = caller;
+  // Before anything is charged: a lease that cannot be signed could never be given back.
+  const signer = settings.signsLeases ? await tokens() : undefined;
+  const resource = resourceOf(event, caller, settings.resource);
+  const estimate = callEstimate(event, resource, settings.estimates);
+  let lease: Lease;
+  try {
     const levels = await limiter.limits({ entity, resource });
     const consume = costsOf(
       levels.flatMap(({ limits }) => limits),
-      estimate(event.headers),
+      estimate,
     );
     // Whether a call is too long, an estimate from its length does not tell: unless the client says, the gateway finds out from the body.
-    const contextTokens = countIn(event.headers, ESTIMATE_HEADER) ?? 0;
-    const outcome = await limiter.tryAcquire({ entity, resource, consume, contextTokens });
+    const outcome = await limiter.tryAcquire({ entity, resource, consume, contextTokens: estimate.statedTokens ?? 0 });
     if (!outcome.granted) return policy(event, 'Deny', entity, denialContext(new RateLimitExceeded(outcome.denial)));
-    return policy(event, 'Allow', entity, { lease: signer.sign(outcome.lease, nowMs(clock)) });
+    lease = outcome.lease;
   } catch (error) {
-    return policy(event, 'Allow', entity, problemContext(error));
+    // Where not even its limits are known, a call is let through uncounted as well.
+    if (!(error instanceof LimiterUnavailable) || onUnavailable !== 'allow') throw error;
+    return policy(event, 'Allow', entity, { decidedBy: 'allow' });
   }
+  // What was drawn in this process, or not at all, is nothing that others could settle.
+  if (lease.decidedBy !== 'store') return policy(event, 'Allow', entity, { decidedBy: lease.decidedBy });
+  return policy(event, 'Allow', entity, signer === undefined ? {} : { lease: signer.sign(lease, nowMs(clock)) });
 }
 
-type Headers = APIGatewayRequestAuthorizerEvent['headers'];
-
-/** The key as OpenAI's, Anthropic's and Azure's clients send it. */
-function apiKey(headers: Headers): string | undefined {
-  const bearer = /^Bearer +(\S+)$/i.exec(header(headers, 'authorization') ?? '')?.[1];
-  return bearer ?? header(headers, 'x-api-key') ?? header(headers, 'api-key');
-}
-
-function estimate(headers: Headers) {
-  const byLength = Math.ceil((countIn(headers, 'content-length') ?? 0) / CHARACTERS_PER_TOKEN);
-  const totalTokens = countIn(headers, ESTIMATE_HEADER) ?? byLength + DEFAULT_OUTPUT_TOKENS;
-  const inputTokens = Math.min(byLength, totalTokens);
-  return { inputTokens, outputTokens: totalTokens - inputTokens, totalTokens };
-}
-
-/** The whole number that a header says; undefined for anything else. */
-function countIn(headers: Headers, name: string): number | undefined {
-  const text = header(headers, name) ?? '';
-  const count = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-  return Number.isSafeInteger(count) ? count : undefined;
+function resourceOf(event: Event, { claims }: Caller, { from, name }: ResourceSource): string {
+  if (from === 'path') return pathParameter(event, name);
+  if (from === 'fixed') return name;
+  const found = from === 'claim' ? [claims[name]] : headerValues(event, name);
+  const [resource] = found;
+  if (typeof resource === 'string' && found.length === 1) return resource;
+  throw new InvalidArgument({
+    field: name,
+    value: found.length > 1 ? found : resource,
+    expected: `a ${from} that names the resource`,
+  });
 }
 
 type Context = Record<string, string>;
@@ -89,17 +104,23 @@ function denialContext(error: RateLimitExceeded): Context {
   };
 }
 
-function problemContext(error: unknown): Context {
-  const { status, body } = problemOfLogged(error);
-  return { decision: String(body.code), status: String(status), problem: JSON.stringify(body) };
+/**
+ * The answer to a call that is refused, but not by a limit. Where the authorizer itself keeps it out, a fault of the server is an error, which API
+ * Gateway has a response for; all else is a Deny, which has one status only, so that the body says what it is.
+ */
+function refused(event: Event, entity: string, error: unknown, { refusedBy }: AuthorizerSettings): APIGatewayAuthorizerResult {
+  const { status, headers, body } = problemOfLogged(error);
+  if (refusedBy === 'integration')
+    return policy(event, 'Allow', entity, { decision: String(body.code), status: String(status), problem: JSON.stringify(body) });
+  if (status >= 500) throw new Error(String(body.code));
+  return policy(event, 'Deny', entity, {
+    reason: String(body.code),
+    ...(headers['Retry-After'] && { retryAfter: headers['Retry-After'] }),
+    problem: JSON.stringify({ ...body, status: 429 }),
+  });
 }
 
-function policy(
-  event: APIGatewayRequestAuthorizerEvent,
-  effect: 'Allow' | 'Deny',
-  entity: string,
-  context: Context,
-): APIGatewayAuthorizerResult {
+function policy(event: Event, effect: 'Allow' | 'Deny', entity: string, context: Context): APIGatewayAuthorizerResult {
   return {
     principalId: entity,
     policyDocument: {

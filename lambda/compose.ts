@@ -1,11 +1,10 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { CircuitBreaker } from '../lib/admission/circuit-breaker.js';
-import { type Clock, nowMs, SystemClock } from '../lib/clock.js';
-import { type ApiKey, apiKeyOf, credentialKey, isLive } from '../lib/config/api-keys.js';
-import { ItemCache } from '../lib/config/item-cache.js';
+import { type Clock, SystemClock } from '../lib/clock.js';
 import { InvalidArgument } from '../lib/errors.js';
 import { type LeaseTokens, leaseTokens } from '../lib/http/lease-token.js';
 import { RateLimiter } from '../lib/limiter.js';
+import type { OnUnavailable } from '../lib/limiter-options.js';
 import { DynamoStore } from '../lib/store/dynamo-store.js';
 import type { Store } from '../lib/store/store.js';
 
@@ -19,14 +18,12 @@ export interface Composition {
   /** The longest a decision may take. */
   readonly deadlineMs: number;
   readonly limiter: RateLimiter;
-  /** The entity of a live API key; undefined for any other secret. A change of a key is seen within a minute. */
-  readonly entityOfKey: (secret: string) => Promise<string | undefined>;
+  readonly onUnavailable: OnUnavailable;
   /** Reads the signing key at the first use. */
   readonly tokens: () => Promise<LeaseTokens>;
 }
 
 const DEFAULT_DEADLINE_MS = 1_000;
-const KEY_CACHE_MS = 60_000;
 
 let composition: Composition | undefined;
 
@@ -36,8 +33,9 @@ export function compose(): Composition {
 }
 
 /**
- * Environment: HEADGATE_TABLE, HEADGATE_NAMESPACE (default), HEADGATE_DEADLINE_MS (1000), and the signing key of leases: HEADGATE_LEASE_KEY_SECRET
- * (a Secrets Manager id) or HEADGATE_LEASE_KEY (the key itself).
+ * Environment: HEADGATE_TABLE, HEADGATE_NAMESPACE (default), HEADGATE_DEADLINE_MS (1000), HEADGATE_ON_UNAVAILABLE (deny; or allow, local, or local:
+ * and a share such as local:0.2), and the signing key of leases: HEADGATE_LEASE_KEY_SECRET (a Secrets Manager id) or HEADGATE_LEASE_KEY (the key
+ * itself).
  */
 function composed(env: NodeJS.ProcessEnv): Composition {
   const tableName = env.HEADGATE_TABLE;
@@ -48,13 +46,7 @@ function composed(env: NodeJS.ProcessEnv): Composition {
   const clock = new SystemClock();
   const store = new CircuitBreaker(new DynamoStore({ client, tableName, clock }));
   const deadlineMs = Number(env.HEADGATE_DEADLINE_MS || DEFAULT_DEADLINE_MS);
-  const keys = new ItemCache<ApiKey | undefined>({
-    store,
-    clock,
-    ttlMs: KEY_CACHE_MS,
-    deadlineMs,
-    parse: (item) => item && apiKeyOf(item),
-  });
+  const onUnavailable = policyOf(env.HEADGATE_ON_UNAVAILABLE || 'deny');
   let tokens: Promise<LeaseTokens> | undefined;
   return {
     client,
@@ -63,12 +55,8 @@ function composed(env: NodeJS.ProcessEnv): Composition {
     store,
     clock,
     deadlineMs,
-    limiter: new RateLimiter({ store, clock, namespace, deadlineMs }),
-    async entityOfKey(secret) {
-      const { values } = await keys.get([credentialKey(namespace, secret)]);
-      const [key] = values;
-      return key !== undefined && isLive(key, nowMs(clock)) ? key.entity : undefined;
-    },
+    onUnavailable,
+    limiter: new RateLimiter({ store, clock, namespace, deadlineMs, onUnavailable }),
     tokens() {
       tokens ??= leaseKeys(env).then(
         (found) => leaseTokens(found, namespace),
@@ -80,6 +68,17 @@ function composed(env: NodeJS.ProcessEnv): Composition {
       return tokens;
     },
   };
+}
+
+function policyOf(text: string): OnUnavailable {
+  if (text === 'deny' || text === 'allow' || text === 'local') return text;
+  const share = /^local:(0\.\d+|1)$/.exec(text)?.[1];
+  if (share !== undefined && Number(share) > 0) return { local: { share: Number(share) } };
+  throw new InvalidArgument({
+    field: 'HEADGATE_ON_UNAVAILABLE',
+    value: text,
+    expected: 'deny, allow, local, or local: and a share above 0, up to 1',
+  });
 }
 
 /** The signing keys, the current one first: several are separated by commas. */

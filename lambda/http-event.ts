@@ -4,11 +4,28 @@ import { type Problem, problem, problemOf } from '../lib/http/problem.js';
 
 type Headers = Readonly<Record<string, string | undefined>> | null | undefined;
 
+/** Where a REST API puts headers: the last value of each, and every value. */
+export interface HeaderedEvent {
+  readonly headers?: Headers;
+  readonly multiValueHeaders?: Readonly<Record<string, readonly string[] | undefined>> | null | undefined;
+}
+
 /** A header's value, whatever the case of its name. */
 export function header(headers: Headers, name: string): string | undefined {
   const wanted = name.toLowerCase();
   for (const [key, value] of Object.entries(headers ?? {})) if (key.toLowerCase() === wanted) return value;
   return undefined;
+}
+
+/** All values of a header, whatever the case of its name: of one that was sent several times, each different one once, in order. */
+export function headerValues(event: HeaderedEvent, name: string): readonly string[] {
+  const wanted = name.toLowerCase();
+  const named = (headers: object | null | undefined): readonly unknown[] =>
+    Object.entries(headers ?? {}).flatMap(([key, value]): readonly unknown[] =>
+      key.toLowerCase() === wanted ? [value].flat() : [],
+    );
+  const all = [...named(event.multiValueHeaders), ...named(event.headers)];
+  return [...new Set(all.filter((value): value is string => typeof value === 'string'))];
 }
 
 /** A path parameter, decoded: REST APIs hand it on percent-encoded, as the client wrote it. */

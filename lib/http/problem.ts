@@ -24,16 +24,7 @@ export interface Problem {
 
 const QUOTA_EXCEEDED = 'https://iana.org/assignments/http-problem-types#quota-exceeded';
 /** Fields of the set-up, not of the request: a wrong one is the server's fault. */
-const SETUP_FIELDS = [
-  'tableName',
-  'client.region',
-  'namespace',
-  'deadlineMs',
-  'HEADGATE_TABLE',
-  'HEADGATE_LEASE_KEY',
-  'HEADGATE_UPSTREAMS',
-  'HEADGATE_PRICES',
-];
+const SETUP_FIELD = /^(tableName|client\.region|namespace|deadlineMs|HEADGATE_[A-Z_]+)$/;
 
 const CONFLICTS = [LeaseClosed, EntityExists, EntityHasChildren, KeyNotActive, NamespaceExists, ChangeConflict];
 
@@ -51,7 +42,7 @@ export function problemOf(error: unknown): Problem {
   }
   if (error instanceof ResourceDisabled || error instanceof ResourceNotAllowed)
     return problem(403, error.code, 'Forbidden', error.message);
-  if (error instanceof InvalidArgument && SETUP_FIELDS.includes(error.field))
+  if (error instanceof InvalidArgument && SETUP_FIELD.test(error.field))
     return problem(500, error.code, 'Set up wrongly', error.message);
   if (CONFLICTS.some((conflict) => error instanceof conflict)) {
     const { code, message } = error as HeadgateError;

@@ -12,6 +12,7 @@ import type { HeadgateAdmin } from '../../lib/admin.js';
 import { Limit } from '../../lib/core/limit.js';
 import { deployed, slow } from './cold-start.js';
 import { authorizerEvent } from './events.js';
+import { signed, signingKey, tokenIssuer } from './token-issuer.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'headgate-authorizer-'));
 const entry = join(directory, 'index.mjs');
@@ -30,7 +31,10 @@ beforeAll(async () => {
 afterAll(() => rmSync(directory, { recursive: true }));
 
 /** What the bundle, alone in its directory, answers to these events in a process of its own. */
-async function answers(events: readonly APIGatewayRequestAuthorizerEvent[]): Promise<readonly APIGatewayAuthorizerResult[]> {
+async function answers(
+  events: readonly APIGatewayRequestAuthorizerEvent[],
+  environment: Readonly<Record<string, string>> = {},
+): Promise<readonly APIGatewayAuthorizerResult[]> {
   const script = `
     const { handler } = await import(process.argv[1]);
     const results = [];
@@ -38,7 +42,8 @@ async function answers(events: readonly APIGatewayRequestAuthorizerEvent[]): Pro
     console.log(JSON.stringify(results));
     process.exit(0);`;
   const run = promisify(execFile);
-  const { stdout } = await run(process.execPath, ['--input-type=module', '-e', script, entry, JSON.stringify(events)]);
+  const env = { ...process.env, ...environment };
+  const { stdout } = await run(process.execPath, ['--input-type=module', '-e', script, entry, JSON.stringify(events)], { env });
   return JSON.parse(stdout);
 }
 
@@ -100,4 +105,17 @@ it('the bundle knows limits with a schedule', async () => {
   await admin.setLimits({ entity, resource: 'openai' }, [Limit.custom(limit)]);
   const { secret } = await admin.createKey({ entity });
   expect(effectsOf(await answers([call(secret), call(secret), call(secret)]))).toEqual(['Allow', 'Allow', 'Deny']);
+});
+
+it('the bundle knows tokens', async () => {
+  const issuer = await tokenIssuer();
+  const key = await signingKey('ec-1', 'ES256');
+  issuer.keys = [key];
+  const entity = randomUUID();
+  await admin.setLimits({ entity, resource: 'openai' }, [slow('rpm', 1)]);
+  const claims = { iss: issuer.issuer, aud: 'us', sub: entity, exp: Math.floor(Date.now() / 1_000) + 300 };
+  const token = await signed({ key, claims });
+  const environment = { HEADGATE_JWT_ISSUER: issuer.issuer, HEADGATE_JWT_AUDIENCE: 'us' };
+  expect(effectsOf(await answers([call(token), call(token)], environment))).toEqual(['Allow', 'Deny']);
+  await issuer.stop();
 });

@@ -101,6 +101,7 @@ describe('a key', () => {
     { when: 'it is empty', headers: { Authorization: '', 'x-api-key': '' } },
     { when: 'Bearer has none', headers: { Authorization: 'Bearer ' } },
     { when: 'Bearer has two words', headers: { Authorization: 'Bearer hg_a hg_b' } },
+    { when: 'it is sent twice, differently', headers: { 'x-api-key': ['hg_unknown_key', 'hg_another_key'] } },
     { when: 'it is unknown', headers: { Authorization: 'Bearer hg_unknown_key' } },
     { when: 'the scheme is another', headers: { Authorization: 'Basic hg_unknown_key' } },
     { when: 'it is the name of a member of objects', headers: { 'x-api-key': 'constructor' } },
@@ -329,7 +330,7 @@ describe('what is no 429', () => {
   it('is an Allow with LimiterUnavailable while DynamoDB gives no answer to an unknown key', async () => {
     const logged = silenced();
     const cut = await coldStart(() => import('../../lambda/authorizer.js'), await unreachable());
-    const { effect, context } = await decided({ 'x-api-key': 'hg_whoever' }, {}, cut.handler);
+    const { effect, context } = await decided({ 'x-api-key': `hg_${'w'.repeat(43)}` }, {}, cut.handler);
     expect(effect).toBe('Allow');
     expect(context).toMatchObject({ entity: 'unknown', decision: 'LimiterUnavailable', status: '503' });
     expect(JSON.parse(context.problem ?? '')).toMatchObject({ status: 503, code: 'LimiterUnavailable' });
