@@ -11,6 +11,7 @@ import { schedulesTable } from '../schedule-table.js';
 import { rulesOf, scopeOf, withRules, withScope } from '../scope-options.js';
 import { addManifestCommands } from './manifest.js';
 import { addPlanCommands } from './manifest-changes.js';
+import { addExportCommand } from './manifest-export.js';
 
 /** `headgate limits`: what is stored for each scope, and which of it applies. */
 export function addLimitsCommands(root: Command, execute: Execute): void {
@@ -62,6 +63,7 @@ export function addLimitsCommands(root: Command, execute: Execute): void {
 
   addManifestCommands(limits, execute);
   addPlanCommands(limits, execute);
+  addExportCommand(limits, execute);
 
   limits
     .command('explain <entity> <resource>')

@@ -5,7 +5,6 @@ import type { ApplyResult } from '../../lib/manifest/apply.js';
 import { conflictText } from '../../lib/manifest/conflict.js';
 import type { Drift } from '../../lib/manifest/drift.js';
 import type { Manifest } from '../../lib/manifest/manifest.js';
-import { ManifestAdmin } from '../../lib/manifest/manifest-admin.js';
 import { openManifest } from '../../lib/manifest/open-manifest.js';
 import { countsOf, type Plan } from '../../lib/manifest/plan.js';
 import { parsePlan } from '../../lib/manifest/plan-file.js';
@@ -17,7 +16,7 @@ import type { Execute } from '../execute.js';
 import { EXIT } from '../exit-codes.js';
 import { planLines } from '../plan-text.js';
 import { progress } from '../progress.js';
-import { problemsAnswer, withFile } from './manifest.js';
+import { adminOf, namespaceOf, problemsAnswer, withFile } from './manifest.js';
 
 interface PlanFlags {
   readonly file: string;
@@ -128,23 +127,6 @@ function resultAnswer(plan: Plan, result: ApplyResult, before: readonly Lines[])
 function planned(connection: Connection, command: Command, manifest: Manifest, prune: true | undefined): Promise<Plan> {
   const admin = adminOf(connection, namespaceOf(command, manifest.namespace));
   return admin.plan(manifest, { prune });
-}
-
-const adminOf = ({ client, tableName, actor }: Connection, namespace: string): ManifestAdmin =>
-  new ManifestAdmin({ client, tableName, namespace, actor });
-
-/** The manifest's namespace, unless the command or the environment names another one: then nothing may happen in either. */
-function namespaceOf(command: Command, named: string | undefined): string {
-  const { namespace } = command.optsWithGlobals<{ readonly namespace: string }>();
-  const isDefault = command.getOptionValueSourceWithGlobals('namespace') === 'default';
-  if (named === undefined) return namespace;
-  if (named !== namespace && !isDefault)
-    throw new InvalidArgument({
-      field: '--namespace',
-      value: namespace,
-      expected: `left out, or ${named}, as the manifest says`,
-    });
-  return named;
 }
 
 const TONES: Readonly<Record<string, 'good' | 'warning' | 'bad'>> = { '+': 'good', '~': 'warning', '-': 'bad' };

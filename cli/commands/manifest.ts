@@ -1,8 +1,11 @@
 import type { Command } from 'commander';
+import { InvalidArgument } from '../../lib/errors.js';
 import type { Manifest } from '../../lib/manifest/manifest.js';
+import { ManifestAdmin } from '../../lib/manifest/manifest-admin.js';
 import { openManifest } from '../../lib/manifest/open-manifest.js';
 import { type Problem, problemText } from '../../lib/manifest/problem.js';
 import { type Answer, lines } from '../answer.js';
+import type { Connection } from '../connection.js';
 import type { Execute } from '../execute.js';
 import { EXIT } from '../exit-codes.js';
 
@@ -31,14 +34,38 @@ export const problemsAnswer = (problems: readonly Problem[]): Answer => ({
   exitCode: EXIT.usage,
 });
 
-function summary(file: string, { namespace, settings, entities }: Manifest): Answer {
+export const adminOf = ({ client, tableName, actor }: Connection, namespace: string): ManifestAdmin =>
+  new ManifestAdmin({ client, tableName, namespace, actor });
+
+/** The manifest's namespace, unless the command or the environment names another one: then nothing may happen in either. */
+export function namespaceOf(command: Command, named: string | undefined): string {
+  const { namespace } = command.optsWithGlobals<{ readonly namespace: string }>();
+  const isDefault = command.getOptionValueSourceWithGlobals('namespace') === 'default';
+  if (named === undefined) return namespace;
+  if (named !== namespace && !isDefault)
+    throw new InvalidArgument({
+      field: '--namespace',
+      value: namespace,
+      expected: `left out, or ${named}, as the manifest says`,
+    });
+  return named;
+}
+
+/** How much a manifest says, as a number of each and in words. */
+export function extentOf({ settings, entities }: Manifest) {
   const limits = settings.reduce((sum, setting) => sum + setting.limits.length, 0);
   const counts = [counted(settings.length, 'scope'), counted(limits, 'limit'), counted(entities.length, 'entity', 'entities')];
-  const where = namespace === undefined ? '' : ` for namespace ${namespace}`;
-  return {
-    json: { file, namespace, scopes: settings.length, limits, entities: entities.length, problems: [] },
-    shown: [lines({ text: `${file} is right: ${counts.join(', ')}${where}.`, tone: 'good' })],
-  };
+  return { json: { scopes: settings.length, limits, entities: entities.length }, text: counts.join(', ') };
 }
 
 const counted = (count: number, one: string, many = `${one}s`): string => `${count} ${count === 1 ? one : many}`;
+
+function summary(file: string, manifest: Manifest): Answer {
+  const { namespace } = manifest;
+  const { json, text } = extentOf(manifest);
+  const where = namespace === undefined ? '' : ` for namespace ${namespace}`;
+  return {
+    json: { file, namespace, ...json, problems: [] },
+    shown: [lines({ text: `${file} is right: ${text}${where}.`, tone: 'good' })],
+  };
+}

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { limitText, partsOf } from '../config/limit-text.js';
 import { type PriorityShares, parsePriorities } from '../config/priorities.js';
 import type { Limit } from '../core/limit.js';
+import type { ModelPrices } from '../llm/prices.js';
 import type { Manifest, ScopeSetting } from './manifest.js';
 
 /** Keys in the order of the file, each with further keys or a value of plain JSON. */
@@ -28,8 +29,8 @@ export function treeOf({ namespace, settings, entities }: Manifest, priorities?:
     const { scope } = setting;
     const at = pathOf(scope);
     if ('entity' in scope && !records.has(scope.entity)) branch(tree, ['entities', scope.entity], [['record', false]]);
-    const { prices, ...options } = setting.options as ScopeSetting['options'] & { readonly prices?: Leaf };
-    if (prices !== undefined && 'resource' in scope) branch(tree, ['prices'], [[scope.resource, prices]]);
+    const { prices, ...options } = setting.options;
+    if (prices !== undefined && 'resource' in scope) branch(tree, ['prices'], [[scope.resource, pricesLeaf(prices)]]);
     const content = contentOf({ ...setting, options }, priorities);
     if (content.length > 0) branch(tree, at, content);
   }
@@ -75,6 +76,11 @@ function contentOf({ limits, options }: ScopeSetting, inherited: PriorityShares 
 export function limitLeaf(limit: Limit): Leaf {
   const { name, options, ...parts } = partsOf(limit);
   return 'schedule' in options ? { ...parts, ...options } : limitText(limit).slice(name.length + 1);
+}
+
+/** In this order: a stored map has none. */
+function pricesLeaf({ input, cachedInput, output }: ModelPrices): Leaf {
+  return { input, ...(cachedInput !== undefined && { cachedInput }), output };
 }
 
 /** The shares that differ from those that go without saying; `true` where none does. */

@@ -6,7 +6,7 @@ import { type Problem, pathText } from './problem.js';
 import { inheritedPriorities, type ReadOptions, readManifest } from './read-manifest.js';
 import { ON_PAPER, pairOf } from './write-manifest.js';
 
-export type UpdatedManifest = { readonly text: string } | { readonly problems: readonly Problem[] };
+export type UpdatedManifest = { readonly text: string; readonly changed: boolean } | { readonly problems: readonly Problem[] };
 
 /** Where something came from what is extended, taking it away here brings that back; the next round takes that away. */
 const ROUNDS = 4;
@@ -26,7 +26,10 @@ export function updateManifestText(text: string, manifest: Manifest, options: Re
     if ('problems' in read) return round === 0 ? read : { problems: [inTheWay(options.file, last)] };
     const present = treeOf(read.manifest, inheritedPriorities(updated, options));
     const [different] = differences(present, wanted, []);
-    if (different === undefined) return { text: round === 0 ? text : updated.replaceAll('\n', lines) };
+    if (different === undefined) {
+      const changed = round > 0;
+      return { text: changed ? updated.replaceAll('\n', lines) : text, changed };
+    }
     if (round === ROUNDS) return { problems: [inTheWay(options.file, different)] };
     last = different;
     updated = rewritten(updated, present, wanted);

@@ -22,6 +22,12 @@ export function manifestText(manifest: Manifest, { header = SCHEMA }: WriteOptio
   return document.toString(ON_PAPER);
 }
 
+/** The same as plain JSON, which is YAML too: it can be kept in a file, and read again. */
+export const manifestJson = (manifest: Manifest): unknown => jsonOf(treeOf(manifest));
+
+const jsonOf = (value: Tree | Leaf): unknown =>
+  value instanceof Map ? Object.fromEntries([...(value as Tree)].map(([name, each]) => [name, jsonOf(each)])) : value;
+
 /** The node of keys and values: objects of plain JSON on one line, but for metadata. */
 export function nodeOf(value: Tree | Leaf, name = ''): Node {
   if (value instanceof Map) {
@@ -42,6 +48,7 @@ function plainNode(value: unknown): Node {
     list.items.push(...value.map(plainNode));
     return list;
   }
+  if (typeof value === 'string') return textNode(value);
   if (typeof value !== 'object' || value === null) return new Scalar(value);
   const map = new YAMLMap();
   for (const [key, each] of Object.entries(value)) map.items.push(new Pair(keyOf(key), plainNode(each)));
@@ -51,8 +58,15 @@ function plainNode(value: unknown): Node {
 export const pairOf = (name: string, value: Tree | Leaf): Pair => new Pair(keyOf(name), nodeOf(value, name));
 
 function keyOf(name: string): Scalar {
-  const key = new Scalar(name);
+  const key = textNode(name);
   // Plain, it would be a merge key.
   if (name === '<<') key.type = Scalar.QUOTE_DOUBLE;
   return key;
+}
+
+/** Text with what a terminal obeys and does not show is in quotes, where it can be written as an escape. */
+function textNode(text: string): Scalar {
+  const node = new Scalar(text);
+  if (/[^\P{Cc}\n]|[\p{Zl}\p{Zp}]/u.test(text)) node.type = Scalar.QUOTE_DOUBLE;
+  return node;
 }

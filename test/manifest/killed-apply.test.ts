@@ -146,7 +146,7 @@ describe(`an apply of ${ENTITIES} entities`, () => {
     expect(signal).toBeNull();
     expect(JSON.parse(said)).toEqual({ calls: firstCalls, result: { applied: true, revision: 1 } });
     await expectConverged(bed, 0);
-  });
+  }, 120_000);
 
   it.each(Array.from({ length: fromNothing }, (_, index) => index + 1))(
     'from nothing, killed at a random point (seed %i), leaves whole entities with their history, and is finished by the next',
