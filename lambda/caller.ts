@@ -42,11 +42,14 @@ export function authentication(settings: CallerSettings, parts: CallerParts): Au
       const claims = bearer.length > LONGEST_TOKEN ? undefined : await claimsOf(bearer);
       return claims && calling(claims[jwt?.entityClaim ?? ''], claims);
     }
-    const secret = bearer ?? (only(headerValues(event, 'x-api-key')) || only(headerValues(event, 'api-key')));
+    const secret = bearer ?? KEY_HEADERS.map((name) => only(headerValues(event, name))).find((value) => value);
     if (lookup === undefined || secret === undefined) return undefined;
     return calling(await entityOf(lookup, secret), {});
   };
 }
+
+/** Where the clients of Anthropic, Azure and Google send a key. */
+const KEY_HEADERS = ['x-api-key', 'api-key', 'x-goog-api-key'];
 
 /** The only value; undefined where there is none, or several. */
 const only = (values: readonly string[]): string | undefined => (values.length === 1 ? values[0] : undefined);
