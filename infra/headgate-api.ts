@@ -3,7 +3,7 @@ import { AuthorizationType, EndpointType, LambdaIntegration, RestApi } from 'aws
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import { API_ROUTES } from '../lib/http/routes.js';
-import { HeadgateFunction, type HeadgateFunctionOptions } from './headgate-function.js';
+import { functionOptions, HeadgateFunction, type HeadgateFunctionOptions } from './headgate-function.js';
 import { limitResponses } from './limit-responses.js';
 
 export interface HeadgateApiProps extends HeadgateFunctionOptions {
@@ -22,10 +22,7 @@ export class HeadgateApi extends Construct {
   constructor(scope: Construct, id: string, props: HeadgateApiProps) {
     super(scope, id);
     this.function = new HeadgateFunction(this, 'Api', {
-      table: props.table,
-      namespace: props.namespace,
-      logRetention: props.logRetention,
-      bundleDirectory: props.bundleDirectory,
+      ...functionOptions(props),
       leaseKey: props.leaseKey,
       handler: 'api',
       description: 'Headgate: acquire, adjust, release, status, usage and administration over HTTP',

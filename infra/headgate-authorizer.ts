@@ -2,7 +2,7 @@ import { Duration } from 'aws-cdk-lib';
 import { type CfnAuthorizer, RequestAuthorizer } from 'aws-cdk-lib/aws-apigateway';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
-import { HeadgateFunction, type HeadgateFunctionOptions } from './headgate-function.js';
+import { functionOptions, HeadgateFunction, type HeadgateFunctionOptions } from './headgate-function.js';
 
 export interface HeadgateAuthorizerProps extends HeadgateFunctionOptions {
   /** Signs the lease that the authorizer passes on. */
@@ -23,10 +23,7 @@ export class HeadgateAuthorizer extends Construct {
   constructor(scope: Construct, id: string, props: HeadgateAuthorizerProps) {
     super(scope, id);
     this.function = new HeadgateFunction(this, 'Authorizer', {
-      table: props.table,
-      namespace: props.namespace,
-      logRetention: props.logRetention,
-      bundleDirectory: props.bundleDirectory,
+      ...functionOptions(props),
       leaseKey: props.leaseKey,
       handler: 'authorizer',
       description: 'Headgate: authenticates LLM calls and admits or denies them',

@@ -2,8 +2,9 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Duration, RemovalPolicy } from 'aws-cdk-lib';
-import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
-import { Architecture, Code, Function as LambdaFunction, Runtime } from 'aws-cdk-lib/aws-lambda';
+import { type IManagedPolicy, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import type { IKey } from 'aws-cdk-lib/aws-kms';
+import { Architecture, Code, Function as LambdaFunction, Runtime, Tracing } from 'aws-cdk-lib/aws-lambda';
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
@@ -30,10 +31,41 @@ export interface HeadgateFunctionOptions {
   readonly logRetention?: RetentionDays;
 
   /**
+   * The key that the functions' logs are encrypted with.
+   * @default - CloudWatch's own
+   */
+  readonly logEncryptionKey?: IKey;
+
+  /**
+   * Whether X-Ray traces the functions' calls.
+   * @default false
+   */
+  readonly tracing?: boolean;
+
+  /**
+   * The most that the functions' roles may ever do, as some accounts demand of every role.
+   * @default - none
+   */
+  readonly permissionsBoundary?: IManagedPolicy;
+
+  /**
+   * What the names of the functions' roles begin with, for accounts that allow only such; the handler's name follows. At most 40 of `A-Z a-z 0-9 + = , . @ _ -`.
+   * @default - CloudFormation names them
+   */
+  readonly roleNamePrefix?: string;
+
+  /**
    * The directory that holds `{handler}/index.mjs` for each handler.
    * @default - the bundles that come with this package
    */
   readonly bundleDirectory?: string;
+}
+
+/** The options alone, for the function that a construct makes. */
+export function functionOptions(options: HeadgateFunctionOptions): HeadgateFunctionOptions {
+  const { table, namespace, logRetention, logEncryptionKey, tracing, permissionsBoundary, roleNamePrefix, bundleDirectory } =
+    options;
+  return { table, namespace, logRetention, logEncryptionKey, tracing, permissionsBoundary, roleNamePrefix, bundleDirectory };
 }
 
 export interface HeadgateFunctionProps extends HeadgateFunctionOptions {
@@ -65,11 +97,19 @@ export class HeadgateFunction extends Construct {
 
   constructor(scope: Construct, id: string, props: HeadgateFunctionProps) {
     super(scope, id);
+    const { roleNamePrefix: prefix, permissionsBoundary: boundary } = props;
+    if (prefix !== undefined && !/^[\w+=,.@-]{1,40}$/.test(prefix))
+      throw new Error(`Expected roleNamePrefix to be 1 to 40 of A-Z a-z 0-9 + = , . @ _ -, got '${prefix}'`);
     const logGroup = new LogGroup(this, 'Logs', {
+      ...(props.logEncryptionKey && { encryptionKey: props.logEncryptionKey }),
       retention: props.logRetention ?? RetentionDays.ONE_MONTH,
       removalPolicy: RemovalPolicy.DESTROY,
     });
-    const role = new Role(this, 'Role', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
+    const role = new Role(this, 'Role', {
+      assumedBy: new ServicePrincipal('lambda.amazonaws.com'),
+      ...(prefix !== undefined && { roleName: `${prefix}${props.handler}` }),
+      ...(boundary && { permissionsBoundary: boundary }),
+    });
     logGroup.grantWrite(role);
     this.lambda = new LambdaFunction(this, 'Function', {
       description: props.description,
@@ -79,6 +119,7 @@ export class HeadgateFunction extends Construct {
       code: Code.fromAsset(bundleOf(props.handler, props.bundleDirectory ?? defaultBundleDirectory(import.meta.url))),
       timeout: props.timeout,
       memorySize: props.memorySizeMb,
+      tracing: props.tracing ? Tracing.ACTIVE : Tracing.DISABLED,
       role,
       logGroup,
       environment: {

@@ -3,7 +3,7 @@ import { AuthorizationType, LambdaIntegration, ResponseTransferMode, type RestAp
 import { type ISecret, Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import type { HeadgateAuthorizer } from './headgate-authorizer.js';
-import { HeadgateFunction, type HeadgateFunctionOptions } from './headgate-function.js';
+import { functionOptions, HeadgateFunction, type HeadgateFunctionOptions } from './headgate-function.js';
 
 /** One provider that the gateway forwards to. */
 export interface LlmUpstream {
@@ -68,10 +68,7 @@ export class LlmGateway extends Construct {
     super(scope, id);
     const upstreams = props.upstreams ?? { openai: { baseUrl: 'https://api.openai.com' } };
     this.function = new HeadgateFunction(this, 'Gateway', {
-      table: props.table,
-      namespace: props.namespace,
-      logRetention: props.logRetention,
-      bundleDirectory: props.bundleDirectory,
+      ...functionOptions(props),
       leaseKey: props.leaseKey,
       handler: 'gateway',
       description: 'Headgate: forwards LLM calls and settles them by their real usage',

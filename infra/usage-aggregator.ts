@@ -4,7 +4,7 @@ import { DynamoEventSource, SqsDlq } from 'aws-cdk-lib/aws-lambda-event-sources'
 import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
 import { BUCKET_SK, SK } from '../lib/store/schema.js';
-import { HeadgateFunction, type HeadgateFunctionOptions } from './headgate-function.js';
+import { functionOptions, HeadgateFunction, type HeadgateFunctionOptions } from './headgate-function.js';
 
 export interface UsageAggregatorProps extends HeadgateFunctionOptions {
   /**
@@ -32,10 +32,7 @@ export class UsageAggregator extends Construct {
   constructor(scope: Construct, id: string, props: UsageAggregatorProps) {
     super(scope, id);
     this.function = new HeadgateFunction(this, 'Aggregator', {
-      table: props.table,
-      namespace: props.namespace,
-      logRetention: props.logRetention,
-      bundleDirectory: props.bundleDirectory,
+      ...functionOptions(props),
       handler: 'aggregator',
       description: "Headgate: adds the buckets' changes to the usage rows",
       timeout: Duration.minutes(1),
