@@ -1,4 +1,4 @@
-import { Duration } from 'aws-cdk-lib';
+import { Duration, Validations } from 'aws-cdk-lib';
 import { FilterCriteria, FilterRule, StartingPosition } from 'aws-cdk-lib/aws-lambda';
 import { DynamoEventSource, SqsDlq } from 'aws-cdk-lib/aws-lambda-event-sources';
 import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
@@ -62,6 +62,14 @@ export class UsageAggregator extends Construct {
         onFailure: new SqsDlq(this.failures),
       }),
     );
+    Validations.of(this.failures).acknowledge({
+      id: 'AwsSolutions-SQS3',
+      reason: 'It is the dead-letter queue of the event source.',
+    });
+    Validations.of(this.function).acknowledge({
+      id: 'AwsSolutions-IAM5[Resource::*]',
+      reason: 'ListStreams knows no resource: to read the stream itself is granted on that stream alone.',
+    });
     // The stream carries the buckets of all namespaces, so the grant spans them, but only the partitions that hold usage rows.
     props.table.grantItems(this.function.lambda, ['*#e#*', '*#r#*', '*#ns#*'], ['UpdateItem']);
   }
