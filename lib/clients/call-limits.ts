@@ -17,7 +17,7 @@ export interface CallLimitsOptions {
   readonly resource?: string | undefined;
   /** Guesses a call's tokens before it is made. One that throws is reported, and the default is taken. @default byCharacters() */
   readonly estimate?: Estimator | undefined;
-  /** What models cost, for limits that count money. @default none: a call under such a limit is refused */
+  /** What models cost that have no prices stored with them, for limits that count money. @default none: a call under such a limit is refused */
   readonly prices?: PriceTable | undefined;
   /** How long a call may wait for tokens, 0 to 86,400,000 milliseconds. @default 0: it is refused at once */
   readonly maxWaitMs?: number | undefined;

@@ -21,7 +21,7 @@ export interface AskedCall {
   readonly model: string;
   readonly content: Pick<CallContent, 'statedOutputTokens' | 'answers' | 'hasOutput'>;
   readonly estimate: TokenEstimate;
-  /** Asked for when a limit counts money. */
+  /** Prices of models that have none stored with the resource; asked for when a limit counts money. */
   readonly prices: () => PriceTable;
   /** What was acquired for the same call before: it is settled with it. @default nothing */
   readonly leases?: readonly Lease[];
@@ -42,7 +42,9 @@ export async function limitCall(asked: AskedCall): Promise<LimitedCall> {
   const { limiter, entity, resource, model, estimate, prices, leases = [] } = asked;
   const levels = await limiter.limits({ entity, resource });
   const limits = levels.flatMap((level) => level.limits);
-  const price = await callPrice(model, [...limits, ...leases.flatMap(({ counts }) => counts)], prices, async () => [
+  const stored = levels.find((level) => level.prices !== undefined)?.prices;
+  const table = () => (stored === undefined ? prices() : { [model]: stored });
+  const price = await callPrice(model, [...limits, ...leases.flatMap(({ counts }) => counts)], table, async () => [
     ...levels,
     ...(await Promise.all(leases.map((lease) => limiter.limits({ entity, resource: lease.resource })))).flat(),
   ]);

@@ -3,6 +3,7 @@ import { type Clock, steadyMs } from '../clock.js';
 import type { Limit } from '../core/limit.js';
 import { type HeadgateError, InvalidArgument, NoLimitsConfigured, ResourceDisabled, ResourceNotAllowed } from '../errors.js';
 import { MOST_LIMITS } from '../limit-set.js';
+import type { ModelPrices } from '../llm/prices.js';
 import { META_SK } from '../store/schema.js';
 import type { Item, ItemKey, Store } from '../store/store.js';
 import {
@@ -33,6 +34,8 @@ export interface Level {
   readonly priorities?: PriorityShares | undefined;
   /** All is admitted, nothing is drawn, and usage is counted. @default false */
   readonly bypass?: boolean | undefined;
+  /** What calls of the resource cost, where it is stored with it. */
+  readonly prices?: ModelPrices | undefined;
 }
 
 /** Where limits of an entity on a resource can be stored, the most specific first. */
@@ -218,7 +221,16 @@ export function resolvedOf(facts: readonly LevelFacts[], resource: string): Reso
       const { limits = [], ...options } = appliedOf(level) ?? {};
       const bypass = bypassing(level)?.rules.bypass ?? false;
       if (limits.length === 0 && !bypass) return [];
-      return [{ entity: level.entity, limits: limits.map(({ limit }) => limit), ...options, ...(bypass && { bypass }) }];
+      const prices = level.said.find(({ scope }) => scope === 'resource')?.rules.prices;
+      return [
+        {
+          entity: level.entity,
+          limits: limits.map(({ limit }) => limit),
+          ...options,
+          ...(bypass && { bypass }),
+          ...(prices && { prices }),
+        },
+      ];
     }),
     refusal: facts.map((level) => refusalOf(level, resource)).find((refusal) => refusal !== undefined),
     contexts: facts.flatMap((level) => {
