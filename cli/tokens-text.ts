@@ -12,3 +12,9 @@ export function parseTokens(words: readonly string[], field: string): Tokens {
   }
   return Object.fromEntries(tokens);
 }
+
+/** `rpm=1 tpm=500`. */
+export const tokensText = (tokens: Tokens): string =>
+  Object.entries(tokens)
+    .map(([limit, amount]) => `${limit}=${amount}`)
+    .join(' ');

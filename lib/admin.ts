@@ -188,8 +188,8 @@ export class HeadgateAdmin {
   }
 
   /**
-   * The history of limits, entities and keys, the latest change first: who changed what, when, from what, to what. Of the last 30 days, unless told
-   * otherwise; kept when an entity is deleted, for as long as whoever changed it said. A page goes on `after` the id of the last record before it.
+   * The history of limits, entities and keys, and of what operators did to buckets, the latest first: who changed what, when, from what, to what. Of the
+   * last 30 days, unless told otherwise; kept when an entity is deleted, for as long as whoever changed it said. A page goes on `after` the id of the last record before it.
    */
   async audit(query: AuditQuery = {}): Promise<readonly AuditRecord[]> {
     return readAudit(this.#store, this.#namespace, query, nowMs(this.#clock));
@@ -202,14 +202,14 @@ export class HeadgateAdmin {
   /** Makes an entity's bucket on a resource as new: full, without debt or queue. What was used stays counted. */
   async reset(bucket: { readonly entity: string; readonly resource: string }): Promise<void> {
     const key = this.#bucketKey(bucket);
-    await resetBucket(this.#store, key, (await this.#ownLevel(bucket))?.shards ?? 1);
+    await resetBucket(this.#store, this.#author(), key, (await this.#ownLevel(bucket))?.shards ?? 1);
   }
 
   /** Gives an entity's bucket tokens, up to full: `{ entity, resource, tokens: { tpm: 5000 } }`. They are no usage. */
   async topUp(bucket: { readonly entity: string; readonly resource: string; readonly tokens: Tokens }): Promise<void> {
     const key = this.#bucketKey(bucket);
-    const { limits = [], shards } = (await this.#ownLevel(bucket)) ?? {};
-    await topUpBucket(this.#store, this.#clock, key, limits, bucket.tokens, shards);
+    const { limits = [], shards = 1 } = (await this.#ownLevel(bucket)) ?? {};
+    await topUpBucket(this.#store, this.#clock, this.#author(), key, { limits, tokens: bucket.tokens, shards });
   }
 
   /** The limits that apply to an entity itself on a resource; undefined where none are stored. */

@@ -3,9 +3,11 @@ import type { AuditRecord, AuditTarget } from '../../lib/config/audit.js';
 import { limitsText } from '../../lib/config/limit-text.js';
 import type { ScopeContent } from '../../lib/config/scope-limits.js';
 import { scopeText } from '../../lib/config/scope-limits.js';
+import type { Tokens } from '../../lib/lease.js';
 import { type Answer, type Cell, lines, table } from '../answer.js';
 import type { Execute } from '../execute.js';
 import { numberOf } from '../scope-options.js';
+import { tokensText } from '../tokens-text.js';
 
 interface AuditFlags {
   readonly from?: string;
@@ -20,7 +22,9 @@ interface AuditFlags {
 export function addAudit(root: Command, execute: Execute): void {
   root
     .command('audit')
-    .description('who changed which limits, entities and keys: the latest first, of the last 30 days unless told otherwise')
+    .description(
+      'who changed which limits, entities and keys, reset or topped up a bucket: the latest first, of the last 30 days unless told otherwise',
+    )
     .option('--from <time>', 'ISO 8601, UTC without an offset')
     .option('--to <time>', 'ISO 8601, the first instant no longer asked for')
     .option('--entity <name>', 'only changes of this entity, its limits and its keys')
@@ -72,5 +76,6 @@ function changeText({ from, to }: AuditRecord): string {
 
 function valueText([name, value]: [string, unknown]): [string, string] {
   if (name === 'limits') return [name, limitsText(value as ScopeContent['limits']) || 'none'];
+  if (name === 'tokens') return [name, tokensText(value as Tokens)];
   return [name, typeof value === 'string' ? value : JSON.stringify(value)];
 }

@@ -11,7 +11,7 @@ import type { Execute } from '../execute.js';
 import { EXIT, Interrupted } from '../exit-codes.js';
 import { formText } from '../schedule-table.js';
 import { numberOf } from '../scope-options.js';
-import { parseTokens } from '../tokens-text.js';
+import { parseTokens, tokensText } from '../tokens-text.js';
 
 interface AcquireFlags {
   readonly limit?: readonly string[];
@@ -155,7 +155,7 @@ function untilInterrupted(): AbortSignal {
 
 function granted(lease: Lease, limits: readonly LimitReport[], settled: boolean, released: boolean): Answer {
   const { id, entity, resource, charged, waitedMs, overdrawn, unposted } = lease;
-  const then = released ? ', released' : settled ? `, settled to ${chargedText(charged)}` : '';
+  const then = released ? ', released' : settled ? `, settled to ${tokensText(charged)}` : '';
   const lost =
     unposted === 0 ? [] : [lines({ text: 'What came after could not be written: the database gave no answer.', tone: 'bad' })];
   return {
@@ -189,11 +189,6 @@ const reportTable = (reports: readonly LimitReport[]): Table =>
       retryAfterMs,
     ]),
   );
-
-const chargedText = (charged: Readonly<Record<string, number>>): string =>
-  Object.entries(charged)
-    .map(([limit, tokens]) => `${limit}=${tokens}`)
-    .join(' ');
 
 /** Tokens, in the colour of a warning where there are none. */
 const level = (available: number): Cell => (available > 0 ? available : { text: available, tone: 'warning' });

@@ -98,6 +98,7 @@ describe.each(eachStore)('an operator on the $name store', ({ fresh }: StoreUnde
     ]);
 
     expect(await limiter.available(on)).toEqual({ rph: 10, tph: 1_100 });
+    expect((await admin.audit()).filter(({ action }) => action === 'bucket.topUp')).toHaveLength(10);
   });
 
   it.each([

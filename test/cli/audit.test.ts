@@ -50,6 +50,19 @@ describe('headgate audit', () => {
     expect(records[0]).toMatchObject({ actor: 'ada', action: 'limits.set', target: { tier: 'pro', resource: 'gpt-4o' } });
   });
 
+  it('tells what was done to buckets by hand', async () => {
+    const of = ['--namespace', 'operators'];
+    await done('limits', 'set', '--system', 'rpd=60/calendar-day', 'tpd=1000/calendar-day', ...of);
+    await done('top-up', 'key-1', 'gpt-4o', 'rpd=5', 'tpd=100', ...of);
+    await done('reset', 'key-1', 'gpt-4o', '--actor', 'bob', ...of);
+
+    const rows = (await done('audit', '--entity', 'key-1', ...of)).trimEnd().split('\n').slice(1);
+    expect(rows.map((row) => row.split('\t').slice(1))).toEqual([
+      ['bob', 'bucket.reset', 'entity key-1 on gpt-4o', ''],
+      ['ada', 'bucket.topUp', 'entity key-1 on gpt-4o', 'tokens rpd=5 tpd=100'],
+    ]);
+  });
+
   it('names whoever runs it where nobody else is named', async () => {
     const alone = { ...env, HEADGATE_ACTOR: '', HEADGATE_NAMESPACE: 'alone' };
     expect(await cli.run(['limits', 'set', '--system', 'rpm=60/minute'], alone)).toMatchObject({ code: 0 });

@@ -98,6 +98,38 @@ describe.each(eachStore)('the history on the $name store', ({ fresh }: StoreUnde
     ]);
   });
 
+  it('tells what operators did to a bucket, whether or not it was full', async () => {
+    const on = { entity: 'acme', resource: 'gpt-4o' };
+    await alice.setLimits({ system: true }, [Limit.perHour('rph', 60), Limit.quota('usd', 90, { per: 'day' })]);
+    await bob.topUp({ ...on, tokens: { rph: 7 } });
+    await bed.limiter().acquire({ ...on, consume: { rph: 60, usd: 60 } });
+    await bob.topUp({ ...on, tokens: { rph: 30, usd: 9 } });
+    expect(await bed.limiter().available(on)).toEqual({ rph: 30, usd: 39 });
+    await bob.reset(on);
+    expect(await bed.limiter().available(on)).toEqual({ rph: 60, usd: 90 });
+
+    const records = await alice.audit({ entity: 'acme' });
+    expect(told(records)).toEqual([
+      ['bob', 'bucket.reset', on],
+      ['bob', 'bucket.topUp', on],
+      ['bob', 'bucket.topUp', on],
+    ]);
+    expect(records.map(({ from, to }) => [from, to])).toEqual([
+      [undefined, undefined],
+      [undefined, { tokens: { rph: 30, usd: 9 } }],
+      [undefined, { tokens: { rph: 7 } }],
+    ]);
+  });
+
+  it('has nothing of an act that was refused', async () => {
+    await alice.setLimits({ system: true }, [ten]);
+    await expect(bob.topUp({ entity: 'acme', resource: 'gpt-4o', tokens: { usd: 1 } })).rejects.toThrow('usd');
+    await expect(bob.topUp({ entity: 'acme', resource: 'gpt-4o', tokens: { rph: -1 } })).rejects.toThrow('rph');
+    await expect(bob.reset({ entity: 'a#b', resource: 'gpt-4o' })).rejects.toThrow('entity');
+
+    expect(await alice.audit({ actor: 'bob' })).toEqual([]);
+  });
+
   it('is asked by time, by actor and in pages, over the months', async () => {
     for (let day = 0; day < 40; day += 1) {
       await (day % 2 === 0 ? alice : bob).setLimits({ system: true }, [Limit.perHour('rph', 1 + day)]);

@@ -152,6 +152,9 @@ describe('the history over HTTP', () => {
     expect(status).toBe(200);
     expect(body.records).toMatchObject([{ actor: ADA, action: 'entity.create', target: { entity: 'watched' } }]);
     expect((await asked('GET', '/v1/audit', {}, { query: { limit: '0' } })).body.field).toBe('limit');
+    await api.admin.reset({ entity: 'watched', resource: 'gpt-4o' });
+    const { body: after } = await asked('GET', '/v1/audit', {}, { query: { entity: 'watched', limit: '1' } });
+    expect(after.records).toMatchObject([{ action: 'bucket.reset', target: { entity: 'watched', resource: 'gpt-4o' } }]);
   });
 });
 

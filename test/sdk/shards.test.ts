@@ -108,6 +108,7 @@ describe.each(eachStore)('a bucket in four shards on the $name store', ({ fresh 
     for (let count = 0; count < 60; count += 1) await caller.tryAcquire({ ...on, consume: { tpm: 50 } });
     expect(await caller.available(on)).toEqual({ tpm: 2 });
     await admin().topUp({ ...on, tokens: { tpm: 201 } });
+    expect(await admin().audit({ entity: on.entity })).toMatchObject([{ action: 'bucket.topUp', to: { tokens: { tpm: 201 } } }]);
     expect(await caller.available(on)).toEqual({ tpm: 203 });
     await admin().reset(on);
     expect(await caller.available(on)).toEqual({ tpm: 402 });
