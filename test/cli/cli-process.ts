@@ -43,7 +43,7 @@ export class BuiltCli {
     return new BuiltCli(folder, script);
   }
 
-  /** Runs it, in an environment that names the run's database and the table; `env` adds to it. */
+  /** Runs it in its folder, in an environment that names the run's database and the table; `env` adds to it. */
   run(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> {
     return this.start(args, env).ended;
   }
@@ -52,6 +52,7 @@ export class BuiltCli {
   start(args: readonly string[], env: Readonly<Record<string, string>> = {}): Running {
     const child = spawn(process.execPath, [this.script, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
+      cwd: this.folder,
       env: { ...quiet(process.env), AWS_ENDPOINT_URL_DYNAMODB: testEndpoint(), ...env },
     });
     let stdout = '';

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { countUsage } from '../usage/count-usage.js';
@@ -27,14 +28,31 @@ function steps(page: string): readonly Step[] {
 const words = (command: string): readonly string[] =>
   (command.match(/'[^']*'|\S+/g) ?? []).map((word) => word.replace(/^'|'$/g, ''));
 
-/** Columns are as wide as their widest value: any run of spaces is as good as another. `…` stands for what differs each time. */
+/** Columns are as wide as their widest value: behind a word any run of spaces is as good as another. `…` stands for what differs each time. */
 function pattern(output: string): RegExp {
   const escaped = output
     .replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
-    .replace(/ {2,}/g, ' +')
+    .replace(/(?<=\S) {2,}/g, ' +')
     .replaceAll('…', '\\S.*?');
   return new RegExp(`^${escaped}$`);
 }
+
+/** What the page shows, each at its first place. */
+const WALK = [
+  'doctor',
+  'echo $?',
+  'create-table',
+  'limits validate',
+  'limits plan',
+  'limits apply',
+  'limits explain',
+  'key',
+  'acquire',
+  'usage',
+  'limits set',
+  'limits drift',
+  'limits export',
+];
 
 let cli: BuiltCli;
 let tableName: string;
@@ -47,9 +65,11 @@ afterAll(() => cli.remove());
 
 describe('docs/first-steps.md', () => {
   it('prints what it says, from an empty database to counted usage', { timeout: 120_000 }, async () => {
-    const all = steps(await readFile(PAGE, 'utf8'));
-    const commands = all.map(({ command }) => words(command)[2]);
-    expect(commands).toEqual(expect.arrayContaining(['doctor', 'create-table', 'limits', 'key', 'acquire', 'usage']));
+    const page = await readFile(PAGE, 'utf8');
+    const [, manifest = ''] = /^```yaml\n([\s\S]*?)^```$/m.exec(page) ?? [];
+    await writeFile(join(cli.folder, 'headgate.yaml'), manifest);
+    const all = steps(page);
+    expect([...new Set(all.map(({ command }) => /^npx headgate (limits \S+|\S+)/.exec(command)?.[1] ?? command))]).toEqual(WALK);
     let lastCode: number | null = 0;
     for (const { command, output } of all) {
       if (command === 'echo $?') {
