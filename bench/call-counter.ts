@@ -1,4 +1,9 @@
-import { type BatchGetItemCommandInput, ConditionalCheckFailedException, type DynamoDB } from '@aws-sdk/client-dynamodb';
+import {
+  type BatchGetItemCommandInput,
+  ConditionalCheckFailedException,
+  type DynamoDB,
+  type TransactWriteItemsCommandInput,
+} from '@aws-sdk/client-dynamodb';
 
 /** What was sent to the database, and what AWS charges for it. */
 export interface Sent {
@@ -25,6 +30,12 @@ function consumedUnits(output: object = {}): number {
 function leastReadUnits(input: object): number {
   const { RequestItems: tables = {} } = input as Partial<BatchGetItemCommandInput>;
   return Object.values(tables).reduce((sum, { Keys: keys = [] }) => sum + keys.length / 2, 0);
+}
+
+/** Two units for every item of a transaction: AWS writes each twice, DynamoDB Local reports two for all of them. */
+function leastWriteUnits(input: object): number {
+  const { TransactItems: items = [] } = input as Partial<TransactWriteItemsCommandInput>;
+  return 2 * items.length;
 }
 
 /** Calls that go out before any of their answers is known. */
@@ -71,7 +82,7 @@ export class CallCounter {
             const result = await next(args);
             const units = consumedUnits(result.output);
             if (READS.test(commandName)) this.#readUnits += Math.max(units, leastReadUnits(args.input));
-            else this.#writeUnits += units;
+            else this.#writeUnits += Math.max(units, leastWriteUnits(args.input));
             return result;
           } catch (error) {
             if (error instanceof ConditionalCheckFailedException) this.#writeUnits += 1;

@@ -34,6 +34,7 @@ const PARTS: Readonly<Record<string, (bed: Bed) => Promise<Section>>> = {
   'sdk-overhead': sdkOverhead,
   memory,
   'cold-start': authorizerColdStart,
+  manifest: ({ endpoint }) => timed({ part: 'manifest', endpoint, short }),
 };
 const PAGE = new URL('../docs/benchmarks.md', import.meta.url);
 
