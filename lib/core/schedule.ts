@@ -45,7 +45,8 @@ export function checkCronTime({ cron, timeZone = 'UTC' }: CronTime, field: strin
     new InvalidArgument({
       field: `${field}.cron`,
       value: cron,
-      expected: 'five fields: minute, hour, day of the month, month, day of the week, such as "* 9-17 * * 1-5"',
+      expected:
+        'five fields: minute 0-59, hour 0-23, day of the month 1-31, month 1-12, day of the week 0-7, such as "* 9-17 * * 1-5"',
       cause,
     });
   if (typeof cron !== 'string' || cron.trim().split(/\s+/).length !== 5) throw refused(undefined);

@@ -8,12 +8,13 @@ import { Limit } from '../core/limit.js';
 import { InvalidArgument, shown } from '../errors.js';
 import { type Entry, entryProblem, type ScopeDraft } from './draft.js';
 import type { ScopeSetting } from './manifest.js';
-import type { Problem } from './problem.js';
+import { type Problem, pathText } from './problem.js';
 import type { Path } from './yaml-document.js';
 
 const MOST_LIMITS = 32;
 const PERIODS = 'second, minute, hour, day, a time such as 10s, calendar-day, calendar-month, session-TIME or lease-TIME';
 const TEXT = 'a limit such as 60/minute, 10/10s,burst=20, 5000000/calendar-month, 50/session-5h or 20/lease-2m';
+const QUOTES = 'Expected quotes around a limit with options where it stands in braces: { rpm: "10/10s,burst=20" }';
 /** Any legal limit: with it, an option is checked by itself. */
 const ANY = [Limit.perMinute('rpm', 1)];
 
@@ -64,6 +65,7 @@ function limitsOf(name: string, entry: Entry, problems: Problem[]): readonly Lim
     problems.push(entryProblem(entry, message, at, below));
     return [];
   };
+  if (value === null && name.includes('=')) return refuse(QUOTES, [], 'key');
   if (value === null) return refuse(`Expected ${TEXT}: nothing of this name is extended that could be taken away`);
   try {
     if (typeof value === 'string') return [parseLimitText(`${name}=${value}`)];
@@ -76,7 +78,7 @@ function limitsOf(name: string, entry: Entry, problems: Problem[]): readonly Lim
       error.field.slice(typeof value === 'string' ? `limit ${name}`.length : 'limit'.length),
       value,
     );
-    const of = typeof value === 'string' && below[0] !== undefined ? ` ${below.join('.')} to be` : '';
+    const of = typeof value === 'string' && below[0] !== undefined ? ` ${partText(below)} to be` : '';
     const expected = error.field === 'limit' ? TEXT : error.expected;
     return refuse(
       `Expected${of} ${expected}, got ${shown(error.field === 'limit' ? value : error.value)}`,
@@ -85,6 +87,9 @@ function limitsOf(name: string, entry: Entry, problems: Problem[]): readonly Lim
     );
   }
 }
+
+/** A part as a message names it: `schedule[0].cron`. */
+const partText = (below: Path): string => pathText(below.map((part) => (/^\d+$/.test(part) ? Number(part) : part)));
 
 /** Under which name a manifest has a field of a limit. */
 const WRITTEN: Readonly<Record<string, string>> = {

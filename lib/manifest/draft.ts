@@ -53,9 +53,9 @@ export function draftOf(document: YamlDocument, faults: readonly Fault[]): Draft
   const flawed = new Set(faults.flatMap(({ path }) => path.map((_, index) => path.slice(0, index + 1).join('\0'))));
   const isFlawed = (path: Path) => flawed.has(path.join('\0'));
 
-  /** The parts of an object, each with its path; none of what is no object. */
+  /** The parts of an object, each with its path; none of what is no object, as a list. */
   const partsOf = (value: unknown, path: Path): readonly Entry[] =>
-    typeof value !== 'object' || value === null
+    typeof value !== 'object' || value === null || Array.isArray(value)
       ? []
       : document.keys(value).map((name) => ({
           value: (value as Readonly<Record<string, unknown>>)[name],

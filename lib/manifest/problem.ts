@@ -36,6 +36,8 @@ export function suggestion(written: string, names: Iterable<string>): string {
   for (const name of names) {
     if (Math.abs(name.length - written.length) > most) continue;
     const distance = editDistance(written.toLowerCase(), name.toLowerCase());
+    // Every letter another one: not close, however short.
+    if (distance >= Math.max(written.length, name.length)) continue;
     if (distance <= most && distance < (best?.distance ?? Number.POSITIVE_INFINITY)) best = { name, distance };
   }
   return best === undefined ? '' : ` Did you mean ${best.name}?`;
