@@ -134,11 +134,11 @@ it('what it sends to the table is no more than its role may do', async () => {
     const partitions = [...JSON.stringify(command.input).matchAll(/"tenant#(b#|config"|e#|key#)?/g)];
     return partitions.map(([, kind]) => `${command.constructor.name} ${kind ?? 'other'}`);
   });
-  // infra/headgate-authorizer.ts grants these.
+  // infra/headgate-authorizer.ts grants these; a BucketUpdate is an UpdateItem.
   expect([...new Set(used)].sort()).toEqual([
     'BatchGetItemCommand config"',
     'BatchGetItemCommand e#',
-    'GetItemCommand key#',
-    'UpdateItemCommand b#',
+    'BatchGetItemCommand key#',
+    'BucketUpdate b#',
   ]);
 });

@@ -77,7 +77,7 @@ describe('a key', () => {
     { as: 'x-api-key', headers: (key: string) => ({ 'x-api-key': key }) },
     { as: 'X-Api-Key', headers: (key: string) => ({ 'X-Api-Key': key }) },
     { as: 'api-key', headers: (key: string) => ({ 'api-key': key }) },
-    { as: 'API-KEY', headers: (key: string) => ({ 'API-KEY': key }) },
+    { as: 'x-goog-api-key', headers: (key: string) => ({ 'x-goog-api-key': key }) },
     { as: 'x-api-key beside Basic', headers: (key: string) => ({ Authorization: 'Basic dXNlcjpw', 'x-api-key': key }) },
     {
       as: 'a bearer beside a wrong x-api-key',
