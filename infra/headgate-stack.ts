@@ -2,7 +2,7 @@ import { CfnOutput, Stack, type StackProps, Validations } from 'aws-cdk-lib';
 import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
 import { HeadgateApi } from './headgate-api.js';
-import { HeadgateAuthorizer } from './headgate-authorizer.js';
+import { type AuthorizerOptions, HeadgateAuthorizer } from './headgate-authorizer.js';
 import { functionOptions, type HeadgateFunctionOptions } from './headgate-function.js';
 import { HeadgateTable, type HeadgateTableProps } from './headgate-table.js';
 import { LlmGateway, type LlmPrices, type LlmUpstreams } from './llm-gateway.js';
@@ -25,6 +25,12 @@ export interface HeadgateStackProps
    * @default - none
    */
   readonly prices?: Readonly<Record<string, LlmPrices>>;
+
+  /**
+   * How callers of the gateway are told, and what their calls draw on before their model is known.
+   * @default - by Headgate keys, and on the provider
+   */
+  readonly access?: AuthorizerOptions;
 }
 
 /** All of Headgate in one stack: the table, its usage aggregator, the HTTP API and the LLM gateway behind its authorizer. */
@@ -52,7 +58,12 @@ export class HeadgateStack extends Stack {
     const options = functionOptions({ ...props, table: this.table, permissionsBoundary: undefined });
     this.usage = new UsageAggregator(this, 'Usage', options);
     this.api = new HeadgateApi(this, 'Http', { ...options, leaseKey: this.leaseKey });
-    this.authorizer = new HeadgateAuthorizer(this, 'Access', { ...options, leaseKey: this.leaseKey });
+    this.authorizer = new HeadgateAuthorizer(this, 'Access', {
+      ...options,
+      ...props.access,
+      leaseKey: this.leaseKey,
+      refusedBy: 'integration',
+    });
     this.gateway = new LlmGateway(this, 'Llm', {
       ...options,
       leaseKey: this.leaseKey,

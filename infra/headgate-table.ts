@@ -5,15 +5,21 @@ import type { IKey } from 'aws-cdk-lib/aws-kms';
 import { Construct, type IConstruct } from 'constructs';
 import { TTL } from '../lib/store/schema.js';
 import { tableDefinition } from '../lib/store/table-definition.js';
-import { DEFAULT_NAMESPACE, leadingKeysOf, usageKeysOf } from './namespace.js';
+import { admissionKeysOf, DEFAULT_NAMESPACE, leadingKeysOf, usageKeysOf } from './namespace.js';
 
 /** What a function may do with single items or one partition. There is no Scan: no listing of Headgate's needs one. */
 export type ItemAction = 'BatchGetItem' | 'ConditionCheckItem' | 'DeleteItem' | 'GetItem' | 'PutItem' | 'Query' | 'UpdateItem';
 
-/** What the SDK sends to acquire, settle, release and look at limits. */
-const ACQUIRE: readonly ItemAction[] = ['UpdateItem', 'BatchGetItem', 'GetItem'];
-/** What administration sends beside that. A transaction needs the permissions of its parts. */
-const ADMIN: readonly ItemAction[] = [...ACQUIRE, 'Query', 'PutItem', 'DeleteItem', 'ConditionCheckItem'];
+/** What administration sends, acquiring included. A transaction needs the permissions of its parts. */
+const ADMIN: readonly ItemAction[] = [
+  'UpdateItem',
+  'BatchGetItem',
+  'GetItem',
+  'Query',
+  'PutItem',
+  'DeleteItem',
+  'ConditionCheckItem',
+];
 
 /** Whose items a grant opens. */
 export interface NamespaceGrant {
@@ -29,7 +35,8 @@ export interface IHeadgateTable extends IConstruct {
   readonly table: ITable;
 
   /**
-   * Allows to acquire, settle, release, and look at limits of one namespace: what the SDK's `RateLimiter` does. A grantee of another account gets it by
+   * Allows to acquire, settle, release, and look at limits of one namespace, what the SDK's `RateLimiter` does: writing its buckets, and reading what
+   * is configured. A grantee of another account gets it by
    * the table's own policy, and uses the table's ARN as its name.
    */
   grantAcquire(grantee: IGrantable, options?: NamespaceGrant): Grant;
@@ -132,7 +139,10 @@ abstract class GrantingTable extends Construct implements IHeadgateTable {
   protected abstract readonly encryptionKey: IKey | undefined;
 
   grantAcquire(grantee: IGrantable, { namespace = DEFAULT_NAMESPACE }: NamespaceGrant = {}): Grant {
-    return this.grantItems(grantee, [leadingKeysOf(namespace)], ACQUIRE);
+    const { buckets, configuration } = admissionKeysOf(namespace);
+    return this.grantItems(grantee, buckets, ['UpdateItem', 'GetItem']).combine(
+      this.grantItems(grantee, configuration, ['BatchGetItem']),
+    );
   }
 
   grantAdmin(grantee: IGrantable, { namespace = DEFAULT_NAMESPACE }: NamespaceGrant = {}): Grant {

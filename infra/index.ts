@@ -1,6 +1,12 @@
 /** The public names of `headgate/cdk`: the whole stack, and its constructs for use in other CDK apps. */
 export { HeadgateApi, type HeadgateApiProps } from './headgate-api.js';
-export { HeadgateAuthorizer, type HeadgateAuthorizerProps } from './headgate-authorizer.js';
+export {
+  type AcceptedTokens,
+  type AuthorizerOptions,
+  HeadgateAuthorizer,
+  type HeadgateAuthorizerProps,
+  type UsualTokens,
+} from './headgate-authorizer.js';
 export {
   type HandlerName,
   HeadgateFunction,

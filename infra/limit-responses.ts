@@ -1,7 +1,8 @@
-import { ResponseType, type RestApi } from 'aws-cdk-lib/aws-apigateway';
+import { GatewayResponse, type GatewayResponseOptions, type IRestApi, ResponseType } from 'aws-cdk-lib/aws-apigateway';
 
 /**
- * Makes an authorizer's answers leave the API as HTTP means them: a denial as 429 with its wait, a missing or wrong key as 401.
+ * Makes an authorizer's answers leave the API as HTTP means them: a denial as 429 with its wait, a missing or wrong key as 401, an error or no
+ * answer as 503. A second call for the same API changes nothing.
  *
  * What the 429 says comes from the context of the authorizer's Deny:
  *
@@ -16,8 +17,10 @@ import { ResponseType, type RestApi } from 'aws-cdk-lib/aws-apigateway';
  *
  * A gateway response belongs to the whole API: a denial by IAM has the same type and leaves as 429 too, with an empty context.
  */
-export function limitResponses(api: RestApi): void {
-  api.addGatewayResponse('LimitExceeded', {
+export function limitResponses(api: IRestApi): void {
+  if (api.node.tryFindChild('LimitExceeded') !== undefined) return;
+  const add = (id: string, options: GatewayResponseOptions) => new GatewayResponse(api, id, { restApi: api, ...options });
+  add('LimitExceeded', {
     type: ResponseType.ACCESS_DENIED,
     statusCode: '429',
     responseHeaders: {
@@ -28,7 +31,7 @@ export function limitResponses(api: RestApi): void {
     },
     templates: { 'application/json': '$context.authorizer.problem' },
   });
-  api.addGatewayResponse('Unauthorized', {
+  add('Unauthorized', {
     type: ResponseType.UNAUTHORIZED,
     statusCode: '401',
     responseHeaders: { 'Content-Type': PROBLEM_JSON, 'WWW-Authenticate': "'Bearer'" },
@@ -42,6 +45,26 @@ export function limitResponses(api: RestApi): void {
       }),
     },
   });
+  // What an authorizer throws is the first of these; the second is for one that could not be asked.
+  for (const [id, type] of [
+    ['AuthorizerError', ResponseType.AUTHORIZER_CONFIGURATION_ERROR],
+    ['AuthorizerFailure', ResponseType.AUTHORIZER_FAILURE],
+  ] as const) {
+    add(id, {
+      type,
+      statusCode: '503',
+      responseHeaders: { 'Content-Type': PROBLEM_JSON, 'Retry-After': "'1'" },
+      templates: {
+        'application/json': JSON.stringify({
+          type: 'about:blank',
+          title: 'No decision',
+          status: 503,
+          code: 'LimiterUnavailable',
+          detail: 'Whether the request may be made could not be decided.',
+        }),
+      },
+    });
+  }
 }
 
 const PROBLEM_JSON = "'application/problem+json'";

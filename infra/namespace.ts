@@ -17,6 +17,18 @@ export function usageKeysOf(namespace: string): readonly string[] {
   return ['e', 'r', 'ns'].map((kind) => `${literal(namespace)}#${kind}#*`);
 }
 
+/** The patterns of what an acquire writes in one namespace, and of what it reads of limits and entities. Throws as `leadingKeysOf` does. */
+export function admissionKeysOf(namespace: string): {
+  readonly buckets: readonly string[];
+  readonly configuration: readonly string[];
+} {
+  const own = literal(namespace);
+  return { buckets: [`${own}#b#*`], configuration: [`${own}#config`, `${own}#e#*`] };
+}
+
+/** The patterns of the API keys of one namespace. Throws as `leadingKeysOf` does. */
+export const credentialKeysOf = (namespace: string): readonly string[] => [`${literal(namespace)}#key#*`];
+
 function literal(namespace: string): string {
   const bytes = Buffer.byteLength(namespace);
   if (bytes < 1 || bytes > 256 || namespace.includes('#')) {
