@@ -25,6 +25,12 @@ export interface HeadgateFunctionOptions {
   readonly namespace?: string;
 
   /**
+   * How long a lease that travels over HTTP can be settled: 10 seconds to a day.
+   * @default Duration.minutes(10)
+   */
+  readonly leaseLifetime?: Duration;
+
+  /**
    * How long the functions' logs are kept.
    * @default RetentionDays.ONE_MONTH
    */
@@ -63,9 +69,28 @@ export interface HeadgateFunctionOptions {
 
 /** The options alone, for the function that a construct makes. */
 export function functionOptions(options: HeadgateFunctionOptions): HeadgateFunctionOptions {
-  const { table, namespace, logRetention, logEncryptionKey, tracing, permissionsBoundary, roleNamePrefix, bundleDirectory } =
-    options;
-  return { table, namespace, logRetention, logEncryptionKey, tracing, permissionsBoundary, roleNamePrefix, bundleDirectory };
+  const {
+    table,
+    namespace,
+    leaseLifetime,
+    logRetention,
+    logEncryptionKey,
+    tracing,
+    permissionsBoundary,
+    roleNamePrefix,
+    bundleDirectory,
+  } = options;
+  return {
+    table,
+    namespace,
+    leaseLifetime,
+    logRetention,
+    logEncryptionKey,
+    tracing,
+    permissionsBoundary,
+    roleNamePrefix,
+    bundleDirectory,
+  };
 }
 
 export interface HeadgateFunctionProps extends HeadgateFunctionOptions {
@@ -127,6 +152,7 @@ export class HeadgateFunction extends Construct {
         HEADGATE_TABLE: props.table.table.tableName,
         HEADGATE_NAMESPACE: props.namespace ?? DEFAULT_NAMESPACE,
         ...(props.leaseKey && { HEADGATE_LEASE_KEY_SECRET: props.leaseKey.secretArn }),
+        ...(props.leaseKey && props.leaseLifetime && { HEADGATE_LEASE_SECONDS: String(props.leaseLifetime.toSeconds()) }),
       },
     });
     props.leaseKey?.grantRead(this.lambda);

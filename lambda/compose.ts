@@ -2,7 +2,7 @@ import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { CircuitBreaker } from '../lib/admission/circuit-breaker.js';
 import { type Clock, SystemClock } from '../lib/clock.js';
 import { InvalidArgument } from '../lib/errors.js';
-import { type LeaseTokens, leaseTokens } from '../lib/http/lease-token.js';
+import { LEASE_LIFETIME_SECONDS, type LeaseTokens, leaseTokens } from '../lib/http/lease-token.js';
 import { RateLimiter } from '../lib/limiter.js';
 import type { OnUnavailable } from '../lib/limiter-options.js';
 import { DynamoStore } from '../lib/store/dynamo-store.js';
@@ -24,6 +24,8 @@ export interface Composition {
 }
 
 const DEFAULT_DEADLINE_MS = 1_000;
+/** The record of a lease that was ended outlives it by far. */
+const MOST_LEASE_SECONDS = 86_400;
 
 let composition: Composition | undefined;
 
@@ -34,8 +36,8 @@ export function compose(): Composition {
 
 /**
  * Environment: HEADGATE_TABLE, HEADGATE_NAMESPACE (default), HEADGATE_DEADLINE_MS (1000), HEADGATE_ON_UNAVAILABLE (deny; or allow, local, or local:
- * and a share such as local:0.2), and the signing key of leases: HEADGATE_LEASE_KEY_SECRET (a Secrets Manager id) or HEADGATE_LEASE_KEY (the key
- * itself).
+ * and a share such as local:0.2), HEADGATE_LEASE_SECONDS (how long a lease can be settled, 600), and the signing key of leases:
+ * HEADGATE_LEASE_KEY_SECRET (a Secrets Manager id) or HEADGATE_LEASE_KEY (the key itself).
  */
 function composed(env: NodeJS.ProcessEnv): Composition {
   const tableName = env.HEADGATE_TABLE;
@@ -47,6 +49,7 @@ function composed(env: NodeJS.ProcessEnv): Composition {
   const store = new CircuitBreaker(new DynamoStore({ client, tableName, clock }));
   const deadlineMs = Number(env.HEADGATE_DEADLINE_MS || DEFAULT_DEADLINE_MS);
   const onUnavailable = policyOf(env.HEADGATE_ON_UNAVAILABLE || 'deny');
+  const leaseSeconds = leaseSecondsOf(env.HEADGATE_LEASE_SECONDS || String(LEASE_LIFETIME_SECONDS));
   let tokens: Promise<LeaseTokens> | undefined;
   return {
     client,
@@ -59,7 +62,7 @@ function composed(env: NodeJS.ProcessEnv): Composition {
     limiter: new RateLimiter({ store, clock, namespace, deadlineMs, onUnavailable }),
     tokens() {
       tokens ??= leaseKeys(env).then(
-        (found) => leaseTokens(found, namespace),
+        (found) => leaseTokens(found, namespace, leaseSeconds),
         (error: unknown) => {
           tokens = undefined;
           throw error;
@@ -68,6 +71,16 @@ function composed(env: NodeJS.ProcessEnv): Composition {
       return tokens;
     },
   };
+}
+
+function leaseSecondsOf(text: string): number {
+  const seconds = Number(text);
+  if (/^\d+$/.test(text) && seconds >= 10 && seconds <= MOST_LEASE_SECONDS) return seconds;
+  throw new InvalidArgument({
+    field: 'HEADGATE_LEASE_SECONDS',
+    value: text,
+    expected: `an integer from 10 to ${MOST_LEASE_SECONDS}`,
+  });
 }
 
 function policyOf(text: string): OnUnavailable {

@@ -19,6 +19,8 @@ export interface LeaseTokens {
 }
 
 export const LEASE_LIFETIME_SECONDS = 600;
+/** By how much the clocks of two processes may differ before a token counts as expired. */
+const CLOCK_TOLERANCE_SECONDS = 5;
 /** Above any token that is signed: 16 buckets of 32 limits with the longest names make 131,000 characters, and with weights 175,000. */
 const LONGEST_TOKEN = 262_144;
 
@@ -78,7 +80,7 @@ export function leaseTokens(keys: readonly string[], namespace: string, lifetime
       const payload = typeof token === 'string' ? authentic(token, keys) : undefined;
       if (payload?.v !== VERSION || payload.ns !== namespace)
         throw refused(token, 'a lease token that this API issued, unaltered');
-      if (payload.x * 1_000 <= nowMs) {
+      if ((payload.x + CLOCK_TOLERANCE_SECONDS) * 1_000 <= nowMs) {
         throw refused(token, `a lease token that has not expired (this one did at ${new Date(payload.x * 1_000).toISOString()})`);
       }
       return {

@@ -1,8 +1,17 @@
 import { describe, expect, it } from 'vitest';
+import { nowMs } from '../../lib/clock.js';
 import { Limit } from '../../lib/core/limit.js';
+import { leaseTokens } from '../../lib/http/lease-token.js';
 import { endOnce } from '../../lib/http/settle-once.js';
-import { eachStore, type StoreUnderTest } from '../support/stores.js';
+import { eachStore, START_MS, type StoreUnderTest } from '../support/stores.js';
 import { adjusted, closed, ending, on, release, stateOf } from './ended-leases.js';
+
+/** A token in a hundred days: what refills meanwhile does not blur the count. */
+const slowly = {
+  entity: 'key-123',
+  resource: 'gpt-4',
+  limits: [Limit.custom({ name: 'tph', capacity: 1_000, refillAmount: 1, refillPeriodMs: 8_640_000_000 })],
+};
 
 describe.each(eachStore)('a lease that is ended over HTTP, on the $name store', ({ fresh }: StoreUnderTest) => {
   it('changes its bucket once, however often the same adjustment comes', async () => {
@@ -12,6 +21,21 @@ describe.each(eachStore)('a lease that is ended over HTTP, on the $name store', 
     for (let again = 0; again < 4; again += 1) await end(adjusted({ tpm: 120 }));
     expect(await positions()).toEqual(after);
     expect(await limiter.available(on)).toEqual({ rpm: 99, tpm: 9_880 });
+  });
+
+  it('changes its bucket once when the adjustment comes again for as long as its token is good, a quarter of an hour', async () => {
+    const { limiter, clock, state, end } = await ending(fresh, { ...slowly, consume: { tph: 500 } });
+    const tokens = leaseTokens(['the key of these tests'], 'default', 900);
+    const token = tokens.sign(state, START_MS);
+    await end(adjusted({ tph: 120 }));
+    for (const minutes of [1, 10, 3.9]) {
+      clock.advance(minutes * 60_000);
+      expect(tokens.verify(token, nowMs(clock)).id).toBe(state.id);
+      await end(adjusted({ tph: 120 }));
+    }
+    await expect(end(adjusted({ tph: 119 }))).rejects.toMatchObject(closed);
+    await expect(end(release)).rejects.toMatchObject(closed);
+    expect(await limiter.available({ entity: 'key-123', resource: 'gpt-4', limits: slowly.limits })).toEqual({ tph: 880 });
   });
 
   it('gives all back once, however often the same release comes', async () => {
