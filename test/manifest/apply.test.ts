@@ -30,6 +30,29 @@ describe.each(eachStore)('an apply on $name', ({ fresh }) => {
     ]);
   });
 
+  it('stores what inherits: limiters have the limits of both scopes, and one shard that stands against eight is a change', async () => {
+    const bed = await fresh();
+    const door = manifests(bed);
+    const inheriting = (options: { readonly shards?: number }): Manifest => ({
+      ...NOTHING,
+      settings: [
+        { scope: { system: true }, limits: [Limit.perHour('rph', 80), Limit.perHour('tph', 800)], options: { shards: 8 } },
+        { scope: { entity: 'key-1' }, limits: [Limit.perHour('rph', 160)], options: { inherit: true, ...options } },
+      ],
+    });
+    await door.apply(await door.plan(inheriting({})));
+    const on = { entity: 'key-1', resource: 'gpt-4o' };
+
+    expect(await bed.limiter().available(on)).toEqual({ rph: 160, tph: 800 });
+    expect((await bed.limiter().status(on)).limits.map(({ shards }) => shards)).toEqual([8, 8]);
+    const plan = await door.plan(inheriting({ shards: 1 }));
+    expect(planLines(plan)).toContain('    ~ shards: none -> 1');
+    await door.apply(plan);
+    expect((await bed.limiter().status(on)).limits.map(({ shards }) => shards)).toEqual([undefined, undefined]);
+    expect((await door.export()).settings).toEqual(inheriting({ shards: 1 }).settings);
+    expect(await door.plan(await door.export())).toMatchObject({ steps: [] });
+  });
+
   it('stores schedules: limiters hold to the form in force, a changed entry is a change, and the export has them', async () => {
     const bed = await fresh();
     const door = manifests(bed);

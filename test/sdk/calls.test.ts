@@ -279,3 +279,32 @@ describe('with limits stored', () => {
     expect(sent()).toMatchObject({ BatchGetItemCommand: 1, UpdateItemCommand: 1 });
   });
 });
+
+describe('an operator', () => {
+  const stored = async (shards: number) => {
+    const admin = new HeadgateAdmin({ tableName, client, namespace, clock });
+    await admin.setLimits({ system: true }, limits, { shards });
+    await newProcess().acquire({ ...on, consume: { rpm: 1, tpm: 50 } });
+    calls.reset();
+    return admin;
+  };
+
+  it('who resets a bucket, of however many shards, costs one read of what is stored and one transaction, its record included', async () => {
+    const admin = await stored(64);
+
+    await admin.reset(on);
+
+    expect(sent()).toMatchObject({ BatchGetItemCommand: 1, TransactWriteItemsCommand: 1 });
+    expect(await admin.audit({ entity: on.entity })).toMatchObject([{ action: 'bucket.reset' }]);
+  });
+
+  it('who tops a bucket up costs one read more, of the bucket', async () => {
+    const admin = await stored(1);
+
+    await admin.topUp({ ...on, tokens: { tpm: 100 } });
+
+    const { capacityUnits: _, ...commands } = sent();
+    expect(commands).toEqual({ BatchGetItemCommand: 1, GetItemCommand: 1, TransactWriteItemsCommand: 1 });
+    expect(await admin.audit({ entity: on.entity })).toMatchObject([{ action: 'bucket.topUp' }]);
+  });
+});
