@@ -1,6 +1,9 @@
+import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { HeadgateAdmin } from '../../lib/admin.js';
 import type { Scope } from '../../lib/config/config-records.js';
+import { appliedOf } from '../../lib/config/inheritance.js';
+import { SCOPES } from '../../lib/config/resolution.js';
 import { Limit } from '../../lib/core/limit.js';
 import { eachStore, type StoreUnderTest, type TestBed } from '../support/stores.js';
 
@@ -18,6 +21,49 @@ const LEVELS: readonly { readonly level: string; readonly scope: Scope }[] = [
   { level: 'system', scope: { system: true } },
 ];
 const PAIRS = LEVELS.flatMap((stronger, index) => LEVELS.slice(index + 1).map((weaker) => ({ stronger, weaker })));
+
+/** What one scope says: the capacities of its limits by name, whether it inherits, and its shards. */
+interface Word {
+  readonly limits: Readonly<Record<string, number>>;
+  readonly inherit: boolean;
+  readonly shards: number | undefined;
+}
+
+/** The rule of inheriting, as it is told: from the most specific scope on. */
+function told([first, ...rest]: readonly Word[]): Omit<Word, 'inherit'> {
+  if (first === undefined) return { limits: {}, shards: undefined };
+  const { limits, inherit, shards } = first;
+  if (Object.keys(limits).length === 0 && !inherit) return told(rest);
+  if (!inherit) return { limits, shards };
+  const next = told(rest);
+  return { limits: { ...next.limits, ...limits }, shards: shards ?? next.shards };
+}
+
+const anyWord = fc.record({
+  limits: fc.dictionary(fc.constantFrom('rpm', 'tpm', 'usd'), fc.integer({ min: 1, max: 99 }), { maxKeys: 3 }),
+  inherit: fc.boolean(),
+  shards: fc.constantFrom(undefined, 1, 2, 8),
+});
+
+it('six scopes amount to what the rule says, whatever each of them says', () => {
+  fc.assert(
+    fc.property(fc.array(anyWord, { minLength: 6, maxLength: 6 }), (words) => {
+      const said = words.map(({ limits, inherit, shards }, index) => ({
+        scope: SCOPES[index]!,
+        rules: {},
+        stored:
+          Object.keys(limits).length === 0 && !inherit
+            ? undefined
+            : { limits: hourly(limits), inherit, shards, priorities: undefined },
+      }));
+      const applied = appliedOf({ entity: 'e', tier: 't', hasDefaultTier: false, said });
+      const wanted = told(words);
+
+      expect(Object.fromEntries((applied?.limits ?? []).map(({ limit }) => [limit.name, limit.capacity]))).toEqual(wanted.limits);
+      if (applied !== undefined) expect(applied.shards).toBe(wanted.shards);
+    }),
+  );
+});
 
 describe.each(eachStore)('a scope that inherits on the $name store', ({ fresh }: StoreUnderTest) => {
   let bed: TestBed;
