@@ -9,7 +9,7 @@ import type { Execute } from '../execute.js';
 import { NotFound } from '../exit-codes.js';
 import { schedulesTable } from '../schedule-table.js';
 import { rulesOf, scopeOf, withRules, withScope } from '../scope-options.js';
-import { addManifestCommands } from './manifest.js';
+import { addValidateCommand } from './manifest.js';
 import { addPlanCommands } from './manifest-changes.js';
 import { addExportCommand } from './manifest-export.js';
 
@@ -61,7 +61,7 @@ export function addLimitsCommands(root: Command, execute: Execute): void {
       }),
     );
 
-  addManifestCommands(limits, execute);
+  addValidateCommand(limits, execute);
   addPlanCommands(limits, execute);
   addExportCommand(limits, execute);
 

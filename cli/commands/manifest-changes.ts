@@ -1,5 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { InvalidArgument } from '../../lib/errors.js';
 import type { ApplyResult } from '../../lib/manifest/apply.js';
 import { conflictText } from '../../lib/manifest/conflict.js';
@@ -56,7 +56,9 @@ export function addPlanCommands(limits: Command, execute: Execute): void {
     );
 
   withPlan(limits.command('apply').description('make the table hold what a manifest says, after showing what changes'))
-    .option('--plan <path>', 'apply the plan kept in a file, instead of planning anew')
+    .addOption(
+      new Option('--plan <path>', 'apply the plan kept in a file, instead of planning anew').conflicts(['file', 'prune']),
+    )
     .option('--yes', 'apply without asking')
     .addHelpText('after', '\nExamples:\n  $ headgate limits apply -f headgate.yaml --yes')
     .action((_options: unknown, command: Command) =>

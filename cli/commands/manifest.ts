@@ -10,7 +10,7 @@ import type { Execute } from '../execute.js';
 import { EXIT } from '../exit-codes.js';
 
 /** `headgate limits validate`: what a manifest says, and what is wrong with it. */
-export function addManifestCommands(limits: Command, execute: Execute): void {
+export function addValidateCommand(limits: Command, execute: Execute): void {
   withFile(limits.command('validate').description('whether a manifest is right, and all that is wrong with it; asks no database'))
     .addHelpText('after', '\nExample:\n  $ headgate limits validate -f headgate.yaml')
     .action((_options: unknown, command: Command) => {

@@ -1,7 +1,8 @@
 /** Entities as items of the table: what a record holds, and what its descendants' records repeat of it. */
 import { isDeepStrictEqual } from 'node:util';
-import type { Item, ItemKey, ItemUpdate, Store } from '../store/store.js';
+import type { Item, ItemUpdate, Store } from '../store/store.js';
 import { metaKey } from './config-records.js';
+import { readItems } from './read-items.js';
 
 /** An entity's own data, as `getEntity` gives it. */
 export interface EntityRecord {
@@ -111,15 +112,11 @@ export async function readEntity(store: Store, namespace: string, entity: string
   return stored;
 }
 
-const MOST_ITEMS = 100;
-
 /** Entities as they are stored now, in the order of the names; those that are not there are left out. */
 export async function readEntities(store: Store, namespace: string, names: readonly string[]): Promise<readonly StoredEntity[]> {
-  const found: StoredEntity[] = [];
-  for (let from = 0; from < names.length; from += MOST_ITEMS) {
-    const keys: ItemKey[] = names.slice(from, from + MOST_ITEMS).map((name) => metaKey(namespace, name));
-    const items = await store.getItems(keys, { consistent: true });
-    found.push(...items.flatMap((item) => storedEntityOf(item) ?? []));
-  }
-  return found;
+  const items = await readItems(
+    store,
+    names.map((name) => metaKey(namespace, name)),
+  );
+  return items.flatMap((item) => storedEntityOf(item) ?? []);
 }

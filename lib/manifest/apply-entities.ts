@@ -1,11 +1,11 @@
 /** Entities of a plan, made and changed: parents before their children, as many in a transaction as fit. */
 import { isDeepStrictEqual } from 'node:util';
-import { pause } from '../config/answering-store.js';
+import { attempted } from '../config/attempted.js';
 import { metaKey } from '../config/config-records.js';
 import { creation, type EntityChange, plainUpdate, updateEntity } from '../config/entities.js';
 import { readEntities, readEntity, type StoredEntity, storedEntityOf } from '../config/entity-record.js';
 import { linkKey } from '../config/entity-tree.js';
-import { ChangeConflict, InvalidArgument } from '../errors.js';
+import { InvalidArgument } from '../errors.js';
 import type { Operation } from '../store/store.js';
 import type { Application } from './apply.js';
 import { adoption } from './apply-settings.js';
@@ -14,13 +14,16 @@ import { Conflicted } from './conflict.js';
 import type { Adopt, Change, Create, Step } from './plan.js';
 import type { EntityState } from './thing-state.js';
 
-const ATTEMPTS = 8;
 /** The most operations of a step, with the line of the thing and the count of its parent. */
 const SIZE = { create: 6, change: 3, adopt: 1 } as const;
 const FIELDS = ['parent', 'cascade', 'tier', 'name', 'metadata'] as const;
 
 type Entity = { readonly kind: 'entity'; readonly entity: string };
 type EntityStep = (Create | Change | Adopt) & { readonly thing: Entity };
+
+interface EntityPart extends Part {
+  readonly step: EntityStep;
+}
 
 const isOfEntity = (step: Step): step is EntityStep => step.thing.kind === 'entity' && step.action !== 'remove';
 
@@ -82,19 +85,17 @@ class EntityWork {
 
   /** How many steps were written: all, or none because one turned out to take more than one transaction. */
   async #writeChunk(chunk: readonly EntityStep[]): Promise<number> {
-    for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
+    return attempted(`entity ${JSON.stringify(chunk[0]?.thing.entity)}`, async () => {
       await this.#learn(chunk);
-      const parts: Part[] = [];
+      const parts: EntityPart[] = [];
       for (const step of chunk) {
         const operations = this.#operations(step);
         if (operations === undefined) this.#alone.add(step.thing.entity);
         else parts.push({ step, operations });
       }
       if (parts.length < chunk.length) return 0;
-      if (await this.#sent(parts)) return chunk.length;
-      await pause(attempt);
-    }
-    throw new ChangeConflict(`entity ${JSON.stringify(chunk[0]?.thing.entity)}`, ATTEMPTS);
+      return (await this.#sent(parts)) ? chunk.length : undefined;
+    });
   }
 
   /** Reads what a chunk needs to know: the parents of what it makes, and what it changes. */
@@ -126,23 +127,23 @@ class EntityWork {
   }
 
   /** False: a parent or what was to be changed is no longer as it was read, though not by a change of its own. Throws `Conflicted`. */
-  async #sent(parts: readonly Part[]): Promise<boolean> {
+  async #sent(parts: readonly EntityPart[]): Promise<boolean> {
     const { store } = this.#application;
     const counts = this.#childCounts(parts);
     const operations = [...parts.flatMap((part) => part.operations), ...counts];
     const result = await store.transact(operations);
-    for (const { step } of parts) if (step.action === 'change') this.#known.delete((step.thing as Entity).entity);
+    for (const { step } of parts) if (step.action === 'change') this.#known.delete(step.thing.entity);
     if (result.applied) return true;
     for (const { index } of result.failed) {
       const step = parts.find((part) => part.operations[0] === operations[index])?.step;
-      if (step?.action === 'create') throw changed((step.thing as Entity).entity);
+      if (step?.action === 'create') throw changed(step.thing.entity);
     }
-    for (const { step } of parts) this.#known.delete(stateOf(step as Create).parent ?? '');
+    for (const { step } of parts) this.#known.delete(stateOf(step).parent ?? '');
     return false;
   }
 
   /** One update of each parent, however many children it gets. */
-  #childCounts(parts: readonly Part[]): readonly Operation[] {
+  #childCounts(parts: readonly EntityPart[]): readonly Operation[] {
     const counts = new Map<string, number>();
     for (const { step } of parts) {
       const parent = step.action === 'create' ? stateOf(step).parent : undefined;
@@ -192,7 +193,7 @@ class EntityWork {
 }
 
 /** What a step wants. */
-const stateOf = (step: EntityStep | Create | Change): EntityState => ('to' in step ? step.to : {}) as EntityState;
+const stateOf = (step: EntityStep): EntityState => ('to' in step ? step.to : {}) as EntityState;
 
 const changed = (entity: string): Conflicted => new Conflicted({ reason: 'changed', thing: { kind: 'entity', entity } });
 

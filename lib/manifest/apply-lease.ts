@@ -1,13 +1,13 @@
 import { type Clock, nowMs } from '../clock.js';
+import { ATTEMPTS } from '../config/attempted.js';
+import { ChangeConflict } from '../errors.js';
 import { manifestPk } from '../store/schema.js';
 import type { Item, ItemUpdate, Store } from '../store/store.js';
 import { type Conflict, Conflicted } from './conflict.js';
 import { type Head, headKey, headOf, readHead } from './managed.js';
 import type { Plan } from './plan.js';
 
-const ATTEMPTS = 8;
-
-export interface LeaseOptions {
+interface LeaseOptions {
   readonly actor: string;
   readonly clock: Clock;
   readonly leaseMs: number;
@@ -34,7 +34,7 @@ export class ApplyLease {
 
   /** Takes the lease, if nothing was applied since the plan was made and nobody else has it; or says what stands against it. */
   static async taken(store: Store, { namespace, base }: Plan, options: LeaseOptions): Promise<ApplyLease | Conflict> {
-    for (let attempt = 1; ; attempt += 1) {
+    for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
       const head = await readHead(store, namespace);
       const now = nowMs(options.clock);
       const conflict = against(head, base, now);
@@ -47,9 +47,10 @@ export class ApplyLease {
           ? { kind: 'put', item: { ...headKey(namespace), revision, writes, token: 1, ...lease }, ifAbsent: true }
           : { kind: 'update', key: headKey(namespace), set: lease, add: { token: 1 }, ifEqual: { token, revision, writes } },
       ]);
+      // Else somebody else was first: read at once, they are told by name.
       if (result.applied) return new ApplyLease(store, namespace, token + 1, options, untilMs);
-      if (attempt === ATTEMPTS) throw new Error(`The head of ${manifestPk(namespace)} changed in ${ATTEMPTS} attempts`);
     }
+    throw new ChangeConflict(`the head of ${manifestPk(namespace)}`, ATTEMPTS);
   }
 
   /** What every transaction of this apply carries: it happens only while the lease is its own, and is renewed with it. */

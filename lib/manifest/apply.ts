@@ -60,7 +60,7 @@ const READ_AT_ONCE = 2_000;
  * steps nothing is written. Throws `LimiterUnavailable` where the table gives no answer: then too.
  */
 export async function applyPlan(store: Store, plan: Plan, options: ApplyOptions): Promise<ApplyResult> {
-  const { actor, clock, retentionDays = DEFAULT_RETENTION_DAYS, leaseMs = LEASE_MS, onProgress } = checked(options);
+  const { actor, clock, retentionDays, leaseMs, onProgress } = checked(options);
   const { namespace, steps } = plan;
   const total = steps.length;
   if (total === 0) return { applied: true, revision: plan.base.revision };
@@ -117,11 +117,12 @@ function isAsPlanned({ on }: Step, seen: StoredThing | undefined): boolean {
   return seen?.item !== undefined && (seen.change ?? null) === on.change;
 }
 
-function checked(options: ApplyOptions): ApplyOptions {
+/** The options with their defaults. Throws `InvalidArgument`. */
+function checked(options: ApplyOptions) {
   checkFields(options, ['actor', 'clock', 'retentionDays', 'leaseMs', 'onProgress'], 'options');
-  const { actor, retentionDays = DEFAULT_RETENTION_DAYS, leaseMs = LEASE_MS } = options;
+  const { actor, clock, retentionDays = DEFAULT_RETENTION_DAYS, leaseMs = LEASE_MS, onProgress } = options;
   checkAuthor({ actor, retentionDays });
   if (!Number.isInteger(leaseMs) || leaseMs < 1_000 || leaseMs > 3_600_000)
     throw new InvalidArgument({ field: 'leaseMs', value: leaseMs, expected: 'an integer from 1000 to 3600000' });
-  return options;
+  return { actor, clock, retentionDays, leaseMs, onProgress };
 }

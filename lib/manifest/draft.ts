@@ -20,7 +20,7 @@ export interface ScopeDraft {
   readonly flawed: boolean;
 }
 
-export type Section = 'resources' | 'tiers' | 'entities';
+type Section = 'resources' | 'tiers' | 'entities';
 
 export interface Draft {
   readonly fields: ReadonlyMap<string, Entry>;

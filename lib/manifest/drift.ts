@@ -1,6 +1,6 @@
-import { atOnce } from '../at-once.js';
+import { readItems } from '../config/read-items.js';
 import { auditPk } from '../store/schema.js';
-import type { ItemKey, Store } from '../store/store.js';
+import type { Store } from '../store/store.js';
 import { readManaged } from './managed.js';
 import { readThings } from './read-things.js';
 import { type Thing, thingId, thingOf } from './thing.js';
@@ -12,9 +12,6 @@ export interface Drift {
   /** Who changed it last, and when (ISO 8601); undefined where it was deleted, or the history no longer tells. */
   readonly last: { readonly actor: string; readonly at: string } | undefined;
 }
-
-const MOST_KEYS = 100;
-const AT_ONCE = 8;
 
 /** All that somebody changed or deleted through another door since it was applied, in the order of the things' ids. Needs no manifest. */
 export async function readDrift(store: Store, namespace: string): Promise<readonly Drift[]> {
@@ -39,12 +36,9 @@ async function authors(
   namespace: string,
   changes: readonly string[],
 ): Promise<ReadonlyMap<string, { readonly actor: string; readonly at: string }>> {
-  const batches: ItemKey[][] = [];
-  for (let from = 0; from < changes.length; from += MOST_KEYS) {
-    // An id begins with the time of its change.
-    batches.push(changes.slice(from, from + MOST_KEYS).map((sk) => ({ pk: auditPk(namespace, sk.slice(0, 7)), sk })));
-  }
-  const records = (await atOnce(batches, AT_ONCE, (keys) => store.getItems(keys, { consistent: true }))).flat();
+  // An id begins with the time of its change.
+  const keys = changes.map((sk) => ({ pk: auditPk(namespace, sk.slice(0, 7)), sk }));
+  const records = await readItems(store, keys);
   return new Map(
     records.flatMap((item) =>
       typeof item?.actor === 'string' ? [[item.sk, { actor: item.actor, at: item.sk.split('#')[0] ?? '' }] as const] : [],

@@ -3,7 +3,7 @@ import { MANAGED_PREFIX, MANIFEST_HEAD_SK, managedSk, manifestPk } from '../stor
 import type { Item, ItemKey, Store } from '../store/store.js';
 import { changeOf } from './thing.js';
 
-export interface Managed {
+interface Managed {
   readonly head: Head;
   /** For the id of each managed thing, the id of the audit record of what an apply wrote last; undefined: it wrote before there were any. */
   readonly changes: ReadonlyMap<string, string | undefined>;

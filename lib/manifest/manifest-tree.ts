@@ -73,7 +73,7 @@ function contentOf({ limits, options }: ScopeSetting, inherited: PriorityShares 
 }
 
 /** The short text, or an object of what has none. */
-export function limitLeaf(limit: Limit): Leaf {
+function limitLeaf(limit: Limit): Leaf {
   const { name, options, ...parts } = partsOf(limit);
   return 'schedule' in options ? { ...parts, ...options } : limitText(limit).slice(name.length + 1);
 }
@@ -84,7 +84,7 @@ function pricesLeaf({ input, cachedInput, output }: ModelPrices): Leaf {
 }
 
 /** The shares that differ from those that go without saying; `true` where none does. */
-export function sharesLeaf(shares: PriorityShares): Leaf {
+function sharesLeaf(shares: PriorityShares): Leaf {
   const told = Object.entries(shares).filter(([name, share]) => DEFAULT_SHARES[name as keyof PriorityShares] !== share);
   return told.length === 0 ? true : Object.fromEntries(told);
 }

@@ -24,7 +24,7 @@ export interface Plan {
   readonly kept: readonly Kept[];
 }
 
-export interface Kept {
+interface Kept {
   readonly thing: Thing;
   /** Nothing was said of removing it; or an entity has children that stay. */
   readonly because: 'not pruned' | 'has children';

@@ -2,8 +2,7 @@ import { atOnce } from '../at-once.js';
 import type { NewEntity } from '../config/entities.js';
 import { entityNames } from '../config/entity-directory.js';
 import { type EntityRecord, readEntities } from '../config/entity-record.js';
-import type { ScopeOptions } from '../config/scope-rules.js';
-import { parseLimits } from '../limit-set.js';
+import { scopeContent } from '../config/scope-limits.js';
 import { configPk, ENTITY_LIMITS_SK, entityPk } from '../store/schema.js';
 import type { Item, Store } from '../store/store.js';
 import type { Manifest, ScopeSetting } from './manifest.js';
@@ -31,15 +30,12 @@ export async function storedManifest(store: Store, namespace: string): Promise<M
   };
 }
 
-function settingOf(id: string, { pk: _pk, sk: _sk, change: _change, limits = [], ...options }: Item): ScopeSetting {
+function settingOf(id: string, item: Item): ScopeSetting {
   const thing = thingOf(id);
-  if (thing.kind !== 'setting') throw new Error(`${id} is no setting`);
-  const none = Array.isArray(limits) && limits.length === 0;
-  return {
-    scope: thing.scope,
-    limits: none ? [] : parseLimits(limits, `the limits stored for ${id}`),
-    options: options as ScopeOptions,
-  };
+  const content = scopeContent(item);
+  if (thing.kind !== 'setting' || content === undefined) throw new Error(`${id} is no setting`);
+  const { limits, ...options } = content;
+  return { scope: thing.scope, limits, options };
 }
 
 function entityOf({ entity, parent, cascade, tier, name, metadata }: EntityRecord): NewEntity {

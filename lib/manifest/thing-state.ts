@@ -18,11 +18,6 @@ export function settingState({ scope, limits, options }: ScopeSetting): ScopeCon
   return settingOf(scopeItem('-', scope, limits, options));
 }
 
-/** The setting that a stored item is. */
-export function storedSettingState(item: Item): ScopeContent {
-  return settingOf(item);
-}
-
 /** All attributes but those that every item has; one shard is as none, unless another number would be inherited. */
 function settingOf({ pk: _pk, sk: _sk, change: _change, shards, ...attributes }: Item): ScopeContent {
   const sharded = shards === undefined || (shards === 1 && attributes.inherit !== true) ? {} : { shards };
@@ -37,7 +32,7 @@ export function entityState({ parent, cascade, tier, name, metadata }: NewEntity
 /** What is stored of a thing; undefined where nothing is, or an entity that is being deleted. */
 export function storedState(thing: Thing, item: Item | undefined): ThingState | undefined {
   if (item === undefined) return undefined;
-  if (thing.kind === 'setting') return storedSettingState(item);
+  if (thing.kind === 'setting') return settingOf(item);
   const stored = storedEntityOf(item);
   return stored === undefined || stored.deleting ? undefined : entityState(stored.record);
 }

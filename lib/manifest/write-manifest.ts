@@ -29,7 +29,7 @@ const jsonOf = (value: Tree | Leaf): unknown =>
   value instanceof Map ? Object.fromEntries([...(value as Tree)].map(([name, each]) => [name, jsonOf(each)])) : value;
 
 /** The node of keys and values: objects of plain JSON on one line, but for metadata. */
-export function nodeOf(value: Tree | Leaf, name = ''): Node {
+function nodeOf(value: Tree | Leaf, name = ''): Node {
   if (value instanceof Map) {
     const map = new YAMLMap();
     for (const [key, each] of value as Tree) map.items.push(pairOf(key, each));

@@ -114,34 +114,38 @@ function parse(text: string, lineCounter: LineCounter): Document.Parsed | undefi
   }
 }
 
+type FaultAt = (offset: number, path: readonly (string | number)[], message: string) => Fault;
+
 /** Makes plain values of nodes, in the order of the file: an anchor comes before its aliases. */
 class Walk {
   readonly faults: Fault[] = [];
   /** The values that aliases stand for, all together. */
   aliased = 0;
-  private readonly anchors = new Map<string, { readonly value: unknown; readonly size: number } | undefined>();
-  private size = 0;
+  readonly #anchors = new Map<string, { readonly value: unknown; readonly size: number } | undefined>();
+  readonly #parts: WeakMap<object, Parts>;
+  readonly #faultAt: FaultAt;
+  #size = 0;
 
-  constructor(
-    private readonly parts: WeakMap<object, Parts>,
-    private readonly faultAt: (offset: number, path: readonly (string | number)[], message: string) => Fault,
-  ) {}
+  constructor(parts: WeakMap<object, Parts>, faultAt: FaultAt) {
+    this.#parts = parts;
+    this.#faultAt = faultAt;
+  }
 
   valueOf(node: unknown, path: readonly (string | number)[]): unknown {
-    if (isAlias(node)) return this.aliasOf(node as ParsedNode & { readonly source: string }, path);
+    if (isAlias(node)) return this.#aliasOf(node as ParsedNode & { readonly source: string }, path);
     const anchor = (node as { readonly anchor?: string } | null)?.anchor;
     // Known and without a value while it is being read: what it contains cannot be itself.
-    if (anchor !== undefined) this.anchors.set(anchor, undefined);
-    const before = this.size;
-    this.size += 1;
-    const value = this.plain(node, path);
-    if (anchor !== undefined) this.anchors.set(anchor, { value, size: this.size - before });
+    if (anchor !== undefined) this.#anchors.set(anchor, undefined);
+    const before = this.#size;
+    this.#size += 1;
+    const value = this.#plain(node, path);
+    if (anchor !== undefined) this.#anchors.set(anchor, { value, size: this.#size - before });
     return value;
   }
 
-  private plain(node: unknown, path: readonly (string | number)[]): unknown {
-    if (path.length > MOST_LEVELS) return this.refused(node, path, `Expected at most ${MOST_LEVELS} levels`);
-    if (isMap(node)) return this.objectOf(node, path);
+  #plain(node: unknown, path: readonly (string | number)[]): unknown {
+    if (path.length > MOST_LEVELS) return this.#refused(node, path, `Expected at most ${MOST_LEVELS} levels`);
+    if (isMap(node)) return this.#objectOf(node, path);
     if (isSeq(node)) {
       const parts: Parts = new Map();
       const list = node.items.map((item, index) => {
@@ -149,7 +153,7 @@ class Walk {
         parts.set(String(index), { key: offset, value: offset });
         return this.valueOf(item, [...path, index]);
       });
-      this.parts.set(list, parts);
+      this.#parts.set(list, parts);
       return list;
     }
     const { value = null, source } = isScalar(node) ? node : {};
@@ -159,25 +163,25 @@ class Walk {
       /^[-+]?\d+$/.test(source ?? '') &&
       String(value) !== source?.replace(/^\+?(-?)0*(?=\d)/, '$1')
     )
-      return this.refused(node, path, `Expected a number that is kept to the last digit, or text in quotes, got ${source}`);
+      return this.#refused(node, path, `Expected a number that is kept to the last digit, or text in quotes, got ${source}`);
     return value;
   }
 
-  private objectOf(node: YAMLMap, path: readonly (string | number)[]): object {
+  #objectOf(node: YAMLMap, path: readonly (string | number)[]): object {
     const object = {};
     const parts: Parts = new Map();
-    this.parts.set(object, parts);
+    this.#parts.set(object, parts);
     for (const pair of node.items) {
       const key = offsetOf(pair.key);
       const name = isScalar(pair.key) ? (pair.key.source ?? pair.key.value) : undefined;
       if (typeof name !== 'string') {
-        this.refused(pair.key ?? node, path, 'Expected a name as the key');
+        this.#refused(pair.key ?? node, path, 'Expected a name as the key');
         continue;
       }
       const below = [...path, name];
       if (name === '<<' && isScalar(pair.key) && pair.key.type === 'PLAIN')
-        this.refused(pair.key, below, 'Expected no merge key: extends, and tiers, share limits between scopes');
-      else if (parts.has(name)) this.refused(pair.key, below, 'Expected each key once: this one came before');
+        this.#refused(pair.key, below, 'Expected no merge key: extends, and tiers, share limits between scopes');
+      else if (parts.has(name)) this.#refused(pair.key, below, 'Expected each key once: this one came before');
       else {
         const empty = isScalar(pair.value) && !pair.value.source && pair.value.value === null;
         parts.set(name, { key, value: empty || pair.value === null ? key : offsetOf(pair.value) });
@@ -189,21 +193,21 @@ class Walk {
     return object;
   }
 
-  private aliasOf(node: ParsedNode & { readonly source: string }, path: readonly (string | number)[]): unknown {
-    const anchor = this.anchors.get(node.source);
+  #aliasOf(node: ParsedNode & { readonly source: string }, path: readonly (string | number)[]): unknown {
+    const anchor = this.#anchors.get(node.source);
     if (anchor === undefined)
-      return this.refused(node, path, `Expected an anchor &${node.source} before its alias, and not around it`);
+      return this.#refused(node, path, `Expected an anchor &${node.source} before its alias, and not around it`);
     const before = this.aliased;
     this.aliased += anchor.size;
-    this.size += anchor.size;
+    this.#size += anchor.size;
     if (this.aliased <= MOST_ALIASED) return anchor.value;
     return before > MOST_ALIASED
       ? null
-      : this.refused(node, path, `Expected aliases to stand for at most ${MOST_ALIASED} values in all`);
+      : this.#refused(node, path, `Expected aliases to stand for at most ${MOST_ALIASED} values in all`);
   }
 
-  private refused(node: unknown, path: readonly (string | number)[], message: string): null {
-    this.faults.push(this.faultAt(offsetOf(node), path, message));
+  #refused(node: unknown, path: readonly (string | number)[], message: string): null {
+    this.faults.push(this.#faultAt(offsetOf(node), path, message));
     return null;
   }
 }
