@@ -10,13 +10,6 @@ export interface HeaderedEvent {
   readonly multiValueHeaders?: Readonly<Record<string, readonly string[] | undefined>> | null | undefined;
 }
 
-/** A header's value, whatever the case of its name. */
-export function header(headers: Headers, name: string): string | undefined {
-  const wanted = name.toLowerCase();
-  for (const [key, value] of Object.entries(headers ?? {})) if (key.toLowerCase() === wanted) return value;
-  return undefined;
-}
-
 /** All values of a header, whatever the case of its name: of one that was sent several times, each different one once, in order. */
 export function headerValues(event: HeaderedEvent, name: string): readonly string[] {
   const wanted = name.toLowerCase();

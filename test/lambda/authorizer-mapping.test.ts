@@ -51,6 +51,13 @@ describe('the entity in a header', () => {
     expect(await entityOf((await configured(trusting))(call(headers)))).toBe('acme');
   });
 
+  it('is believed where API Gateway recorded one value of each header only', async () => {
+    const { multiValueHeaders: _, ...event } = call({ 'x-tenant': 'acme' });
+    const handler = await configured(trusting);
+    expect(await entityOf(handler(event as APIGatewayRequestAuthorizerEvent))).toBe('acme');
+    expect(await entityOf(handler({ ...event, multiValueHeaders: null }))).toBe('acme');
+  });
+
   it.each<{ when: string; headers: NonNullable<Request['headers']> }>([
     { when: 'is missing', headers: {} },
     { when: 'is empty', headers: { 'x-tenant': '' } },

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { authorizerSettings } from '../../lambda/authorizer-settings.js';
 import { InvalidArgument } from '../../lib/errors.js';
@@ -87,4 +88,15 @@ it.each<{ variable: string; when: string; env: Environment }>([
 it('a secret of the proxy that was given where its hash belongs is not repeated', () => {
   const env = { HEADGATE_ENTITY: 'header:x-tenant', HEADGATE_PROXY_SECRET_SHA256: 'hunter2' };
   expect(() => authorizerSettings(env)).toThrow(/^(?!.*hunter2)/);
+});
+
+it('docs/authorizer.md lists every variable that is read, and no other', () => {
+  const text = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
+  const read = ['lambda/authorizer-settings.ts', 'lambda/compose.ts'].flatMap((path) =>
+    text(path).match(/(?<=env\.)HEADGATE_\w+/g),
+  );
+  const listed = (text('docs/authorizer.md').match(/^\| `HEADGATE_.*$/gm) ?? []).flatMap((row) =>
+    row.split('|')[1]?.match(/HEADGATE_\w+/g),
+  );
+  expect(new Set(listed)).toEqual(new Set(read));
 });

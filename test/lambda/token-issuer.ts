@@ -35,9 +35,12 @@ export async function tokenIssuer(): Promise<TokenIssuer> {
     issuer.asked.push(request.url ?? '');
     if (issuer.fault === 'silence') return void open.add(response);
     if (issuer.fault === 'garbage') return response.end('<html>');
-    if (issuer.fault !== undefined) return response.writeHead(issuer.fault).end();
+    const keys = { keys: issuer.keys.map(({ publicJwk }) => publicJwk) };
+    // Somewhere else everything is to be had.
+    if (request.url === '/moved') return response.end(JSON.stringify({ ...issuer.announcement, ...keys }));
+    if (issuer.fault !== undefined) return response.writeHead(issuer.fault, { location: '/moved' }).end();
     const isAnnouncement = request.url === '/.well-known/openid-configuration';
-    const body = isAnnouncement ? issuer.announcement : { keys: issuer.keys.map(({ publicJwk }) => publicJwk) };
+    const body = isAnnouncement ? issuer.announcement : keys;
     if (body === undefined) return response.writeHead(404).end();
     return response.setHeader('content-type', 'application/json').end(JSON.stringify(body));
   });
