@@ -82,6 +82,12 @@ export interface AuthorizerOptions {
   readonly estimates?: Readonly<Record<string, UsualTokens>>;
 
   /**
+   * Whether a client is believed that states its call's tokens in `x-headgate-estimated-tokens`.
+   * @default - only where a lease is passed on, to be settled by what the call really took
+   */
+  readonly believeClients?: boolean;
+
+  /**
    * What becomes of a known caller's call while the table gives no answer: refused with 503, let through uncounted, or held to a share of its limits
    * in the process (0.1 unless given).
    * @default 'deny'
@@ -151,7 +157,7 @@ export class HeadgateAuthorizer extends Construct {
 
 /** The variables that docs/authorizer.md lists, those that are given. */
 function environmentOf(props: HeadgateAuthorizerProps, stack: Stack): Record<string, string> {
-  const { tokens, onUnavailable, unknownKeysPerSecond } = props;
+  const { tokens, onUnavailable, unknownKeysPerSecond, believeClients } = props;
   const variables: Record<string, string | undefined> = {
     HEADGATE_ENTITY: props.entity,
     HEADGATE_JWT_ISSUER: tokens?.issuer,
@@ -165,6 +171,7 @@ function environmentOf(props: HeadgateAuthorizerProps, stack: Stack): Record<str
     HEADGATE_RESOURCE: props.resource,
     // Not JSON.stringify: a name may be known only when the stack is deployed.
     HEADGATE_ESTIMATES: props.estimates && stack.toJsonString(props.estimates),
+    HEADGATE_CLIENT_ESTIMATES: believeClients === undefined ? undefined : believeClients ? 'believed' : 'ignored',
     HEADGATE_ON_UNAVAILABLE: typeof onUnavailable === 'object' ? `local:${onUnavailable.local.share}` : onUnavailable,
     HEADGATE_REFUSED_BY: props.refusedBy ?? 'authorizer',
   };

@@ -47,6 +47,8 @@ export interface AuthorizerSettings {
   readonly caller: CallerSettings;
   readonly resource: ResourceSource;
   readonly estimates: CallEstimates;
+  /** Whether a client is believed that says how many tokens its call will take. */
+  readonly believesClients: boolean;
   readonly refusedBy: RefusedBy;
   /** Whether a lease can be signed, to be passed on. */
   readonly signsLeases: boolean;
@@ -65,12 +67,17 @@ export function authorizerSettings(env: Environment): AuthorizerSettings {
   const resource = resourceSource(env.HEADGATE_RESOURCE || 'path:provider');
   if (resource.from === 'claim' && caller.jwt === undefined)
     throw refused('HEADGATE_RESOURCE', env.HEADGATE_RESOURCE, 'a claim only where tokens are accepted (HEADGATE_JWT_ISSUER)');
+  const signsLeases = Boolean(env.HEADGATE_LEASE_KEY || env.HEADGATE_LEASE_KEY_SECRET);
+  // Where nothing is settled, a client that says 0 would never pay.
+  const usual = signsLeases ? 'believed' : 'ignored';
+  const stated = oneOf('HEADGATE_CLIENT_ESTIMATES', env.HEADGATE_CLIENT_ESTIMATES || usual, ['believed', 'ignored']);
   return {
     caller,
     resource,
     estimates: estimatesOf(env.HEADGATE_ESTIMATES),
+    believesClients: stated === 'believed',
     refusedBy: oneOf('HEADGATE_REFUSED_BY', env.HEADGATE_REFUSED_BY || 'integration', ['integration', 'authorizer']),
-    signsLeases: Boolean(env.HEADGATE_LEASE_KEY || env.HEADGATE_LEASE_KEY_SECRET),
+    signsLeases,
   };
 }
 

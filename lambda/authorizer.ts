@@ -56,7 +56,7 @@ async function admitted(event: Event, caller: Caller, settings: AuthorizerSettin
   // Before anything is charged: a lease that cannot be signed could never be given back.
   const signer = settings.signsLeases ? await tokens() : undefined;
   const resource = resourceOf(event, caller, settings.resource);
-  const estimate = callEstimate(event, resource, settings.estimates);
+  const estimate = callEstimate(event, resource, settings);
   let lease: Lease;
   try {
     const levels = await limiter.limits({ entity, resource });

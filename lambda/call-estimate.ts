@@ -46,13 +46,17 @@ export function estimatesOf(text: string | undefined): CallEstimates {
 }
 
 /**
- * The tokens of a call of which only the headers are seen: those the client states; else what is usual for the resource; else one for four bytes of
+ * The tokens of a call of which only the headers are seen: those the client states, if it is believed; else what is usual for the resource; else one for four bytes of
  * the body, and 200 for the answer. A header that says no whole number says nothing; of several, the largest counts.
  */
-export function callEstimate(event: HeaderedEvent, resource: string, estimates: CallEstimates): CallEstimate {
+export function callEstimate(
+  event: HeaderedEvent,
+  resource: string,
+  { estimates, believesClients }: { readonly estimates: CallEstimates; readonly believesClients: boolean },
+): CallEstimate {
   const bytes = countIn(headerValues(event, 'content-length')) ?? 0;
   const byLength = Math.ceil(bytes / CHARACTERS_PER_TOKEN);
-  const statedTokens = countIn(headerValues(event, ESTIMATE_HEADER));
+  const statedTokens = believesClients ? countIn(headerValues(event, ESTIMATE_HEADER)) : undefined;
   const usual = statedTokens ?? estimates.get(resource) ?? {};
   if (typeof usual !== 'number') {
     const { inputTokens = byLength, outputTokens = DEFAULT_OUTPUT_TOKENS } = usual;

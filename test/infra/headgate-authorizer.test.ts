@@ -58,7 +58,11 @@ describe('on an API of one’s own', () => {
   });
 
   it('what is refused is kept out by the authorizer, because the integration knows nothing of it', () => {
-    expect(authorizerSettings(environmentOf(template))).toMatchObject({ refusedBy: 'authorizer', signsLeases: false });
+    expect(authorizerSettings(environmentOf(template))).toMatchObject({
+      refusedBy: 'authorizer',
+      signsLeases: false,
+      believesClients: false,
+    });
   });
 
   it('its role may write buckets and read configuration, of its namespace, and nothing else of the table', () => {
@@ -110,6 +114,7 @@ describe('its settings', () => {
       unknownKeysPerSecond: 3,
       resource: 'claim:model',
       estimates: { o3: { outputTokens: 900 }, 'gpt-4o': 700 },
+      believeClients: true,
       onUnavailable: { local: { share: 0.25 } },
       refusedBy: 'integration',
     });
@@ -132,6 +137,7 @@ describe('its settings', () => {
         ['o3', { outputTokens: 900 }],
         ['gpt-4o', 700],
       ]),
+      believesClients: true,
       refusedBy: 'integration',
       signsLeases: false,
     });

@@ -144,4 +144,14 @@ describe('the estimate', () => {
     const left = await limiter.available({ entity, resource: model });
     expect(left).toEqual({ itpm: 1_000 - itpm, otpm: 1_000 - otpm, tpm: 2_000 - itpm - otpm });
   });
+
+  it('is not what the client states where it is not believed', async () => {
+    const entity = randomUUID();
+    await admin.setLimits({ entity }, [slow('tpm', 1_000)]);
+    const { secret } = await admin.createKey({ entity });
+    const handler = await configured({ HEADGATE_RESOURCE: 'path:model', HEADGATE_CLIENT_ESTIMATES: 'ignored' });
+    await handler(call({ 'x-api-key': secret, 'x-headgate-estimated-tokens': '0' }));
+    const limiter = new RateLimiter({ tableName: process.env.HEADGATE_TABLE ?? '', client: testClient(), namespace: NAMESPACE });
+    expect(await limiter.available({ entity, resource: 'gpt-4o' })).toEqual({ tpm: 800 });
+  });
 });

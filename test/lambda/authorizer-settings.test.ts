@@ -12,10 +12,20 @@ describe('without any variable', () => {
       caller: { keys: { format: 'any', unknownPerSecond: 10 }, jwt: undefined, proxy: undefined },
       resource: { from: 'path', name: 'provider' },
       estimates: new Map(),
+      believesClients: false,
       refusedBy: 'integration',
       signsLeases: false,
     });
   });
+});
+
+it.each<{ when: string; env: Environment; believed: boolean }>([
+  { when: 'its lease will be settled', env: { HEADGATE_LEASE_KEY: 'a signing key of a test' }, believed: true },
+  { when: 'nothing will be settled', env: {}, believed: false },
+  { when: 'that is set up', env: { HEADGATE_CLIENT_ESTIMATES: 'believed' }, believed: true },
+  { when: 'the contrary is set up', env: { HEADGATE_LEASE_KEY: 'k', HEADGATE_CLIENT_ESTIMATES: 'ignored' }, believed: false },
+])('whether a client’s own estimate is believed is $believed when $when', ({ env, believed }) => {
+  expect(authorizerSettings(env).believesClients).toBe(believed);
 });
 
 describe('with an issuer', () => {
@@ -69,6 +79,7 @@ it.each<{ variable: string; when: string; env: Environment }>([
   { variable: 'HEADGATE_RESOURCE', when: 'is no resource', env: { HEADGATE_RESOURCE: 'fixed:a#b' } },
   { variable: 'HEADGATE_RESOURCE', when: 'is a claim of no token', env: { HEADGATE_RESOURCE: 'claim:model' } },
   { variable: 'HEADGATE_REFUSED_BY', when: 'is another', env: { HEADGATE_REFUSED_BY: 'nobody' } },
+  { variable: 'HEADGATE_CLIENT_ESTIMATES', when: 'is another', env: { HEADGATE_CLIENT_ESTIMATES: 'true' } },
   { variable: 'HEADGATE_ESTIMATES', when: 'is no JSON', env: { HEADGATE_ESTIMATES: '{' } },
   { variable: 'HEADGATE_ESTIMATES', when: 'is a list', env: { HEADGATE_ESTIMATES: '[1]' } },
   { variable: 'HEADGATE_ESTIMATES', when: 'has a fraction', env: { HEADGATE_ESTIMATES: '{"openai":1.5}' } },
