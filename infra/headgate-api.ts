@@ -4,22 +4,27 @@ import {
   AuthorizationType,
   type DomainNameOptions,
   EndpointType,
+  type JsonSchema,
+  JsonSchemaVersion,
   LambdaIntegration,
   LogGroupLogDestination,
+  Model,
+  RequestValidator,
+  ResponseType,
   RestApi,
 } from 'aws-cdk-lib/aws-apigateway';
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import { CfnWebACLAssociation } from 'aws-cdk-lib/aws-wafv2';
 import { Construct } from 'constructs';
+import { ROUTE_CONTRACTS } from '../lib/http/route-contracts.js';
 import { API_ROUTES } from '../lib/http/routes.js';
+import { BODIES, type Schema } from '../lib/http/schemas.js';
 import { functionOptions, HeadgateFunction, type HeadgateFunctionOptions } from './headgate-function.js';
-import { limitResponses } from './limit-responses.js';
+import { limitResponses, PROBLEM_JSON } from './limit-responses.js';
 
-export interface HeadgateApiProps extends HeadgateFunctionOptions {
-  /** Signs the leases that `/v1/acquire` hands out and the other routes take back. */
-  readonly leaseKey: ISecret;
-
+/** What stands around the API. */
+export interface ApiOptions {
   /**
    * The ARN of a regional web ACL of AWS WAF that stands in front of the API.
    * @default - none
@@ -44,6 +49,11 @@ export interface HeadgateApiProps extends HeadgateFunctionOptions {
    * @default - the account's: 10,000 a second, 5,000 at once
    */
   readonly throttle?: { readonly requestsPerSecond: number; readonly burst: number };
+}
+
+export interface HeadgateApiProps extends HeadgateFunctionOptions, ApiOptions {
+  /** Signs the leases that `/v1/acquire` hands out and the other routes take back. */
+  readonly leaseKey: ISecret;
 }
 
 /** What is written of each request: who and what, and never a key, a query, a header or a body. */
@@ -111,11 +121,39 @@ export class HeadgateApi extends Construct {
       });
     }
     const integration = new LambdaIntegration(this.function.lambda, { proxy: true, allowTestInvoke: false });
+    const requestValidator = new RequestValidator(this, 'Validator', {
+      restApi: this.restApi,
+      validateRequestBody: true,
+      validateRequestParameters: true,
+    });
+    const models = new Map(Object.entries(BODIES).map(([name, schema]) => [name, this.#model(name, schema)]));
     for (const route of API_ROUTES) {
       const [method = '', path = ''] = route.split(' ');
-      this.restApi.root.resourceForPath(path).addMethod(method, integration);
+      const { body, bodyOptional = false } = ROUTE_CONTRACTS[route];
+      const model = body !== undefined && !bodyOptional ? models.get(body) : undefined;
+      this.restApi.root.resourceForPath(path).addMethod(method, integration, {
+        requestValidator,
+        // Whatever it calls itself, a body is held to the model.
+        ...(model && { requestModels: { 'application/json': model, $default: model } }),
+      });
     }
     limitResponses(this.restApi);
+    // What is wrong with a body, API Gateway's variables say in words that would break the JSON around them.
+    this.restApi.addGatewayResponse('BadBody', {
+      type: ResponseType.BAD_REQUEST_BODY,
+      statusCode: '400',
+      responseHeaders: { 'Content-Type': PROBLEM_JSON },
+      templates: {
+        'application/json': JSON.stringify({
+          type: 'about:blank',
+          title: 'Bad request',
+          status: 400,
+          code: 'InvalidArgument',
+          field: 'body',
+          detail: 'Expected a JSON body as the API’s description has it for this route: its fields, their types and ranges.',
+        }),
+      },
+    });
     Validations.of(this).acknowledge(
       {
         id: 'AwsSolutions-COG4',
@@ -129,8 +167,16 @@ export class HeadgateApi extends Construct {
         id: 'AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs]',
         reason: 'The role by which API Gateway writes logs, as AWS defines it: it is the account’s, not a function’s.',
       },
-      { id: 'AwsSolutions-APIG2', reason: 'The function validates every body and names the field that is wrong.' },
       { id: 'AwsSolutions-APIG3', reason: 'A web ACL is the account’s own: it is associated by the prop webAclArn.' },
     );
+  }
+
+  /** A body as API Gateway checks it, before the function runs. */
+  #model(name: string, schema: Schema): Model {
+    return new Model(this, `Model-${name}`, {
+      restApi: this.restApi,
+      contentType: 'application/json',
+      schema: { schema: JsonSchemaVersion.DRAFT4, title: name, ...schema } as JsonSchema,
+    });
   }
 }

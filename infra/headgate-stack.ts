@@ -1,7 +1,7 @@
 import { CfnOutput, Stack, type StackProps, Validations } from 'aws-cdk-lib';
 import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
-import { HeadgateApi } from './headgate-api.js';
+import { type ApiOptions, HeadgateApi } from './headgate-api.js';
 import { type AuthorizerOptions, HeadgateAuthorizer } from './headgate-authorizer.js';
 import { functionOptions, type HeadgateFunctionOptions } from './headgate-function.js';
 import { HeadgateTable, type HeadgateTableProps } from './headgate-table.js';
@@ -25,6 +25,12 @@ export interface HeadgateStackProps
    * @default - none
    */
   readonly prices?: Readonly<Record<string, LlmPrices>>;
+
+  /**
+   * What stands around the API: a web ACL, a domain, API Gateway's own limits.
+   * @default - nothing
+   */
+  readonly http?: ApiOptions;
 
   /**
    * How callers of the gateway are told, and what their calls draw on before their model is known.
@@ -57,7 +63,7 @@ export class HeadgateStack extends Stack {
     });
     const options = functionOptions({ ...props, table: this.table, permissionsBoundary: undefined });
     this.usage = new UsageAggregator(this, 'Usage', options);
-    this.api = new HeadgateApi(this, 'Http', { ...options, leaseKey: this.leaseKey });
+    this.api = new HeadgateApi(this, 'Http', { ...options, ...props.http, leaseKey: this.leaseKey });
     this.authorizer = new HeadgateAuthorizer(this, 'Access', {
       ...options,
       ...props.access,

@@ -1,5 +1,5 @@
 /** The public names of `headgate/cdk`: the whole stack, and its constructs for use in other CDK apps. */
-export { HeadgateApi, type HeadgateApiProps } from './headgate-api.js';
+export { type ApiOptions, HeadgateApi, type HeadgateApiProps } from './headgate-api.js';
 export {
   type AcceptedTokens,
   type AuthorizerOptions,

@@ -67,4 +67,4 @@ export function limitResponses(api: IRestApi): void {
   }
 }
 
-const PROBLEM_JSON = "'application/problem+json'";
+export const PROBLEM_JSON = "'application/problem+json'";

@@ -8,6 +8,7 @@ import type { Limit } from '../lib/core/limit.js';
 import { EntityExists, InvalidArgument } from '../lib/errors.js';
 import { problem } from '../lib/http/problem.js';
 import type { AdminRoute, LimitsPath } from '../lib/http/routes.js';
+import { BODIES, fieldsOf } from '../lib/http/schemas.js';
 import { checkFields } from '../lib/names.js';
 import { compose } from './compose.js';
 import { asResult, bodyBytes, json, jsonObject, pathParameter } from './http-event.js';
@@ -61,7 +62,7 @@ export const adminRoutes: Readonly<Record<AdminRoute, Answer>> = {
   'GET /v1/keys/{entity}': async (event) => json({ keys: await admin(event).keys(pathParameter(event, 'entity')) }),
   'POST /v1/keys/{entity}': async (event) => {
     const body = bodyBytes(event).length === 0 ? {} : jsonObject(bodyBytes(event));
-    checkFields(body, ['expiresAt'], 'body');
+    checkFields(body, fieldsOf(BODIES.key), 'body');
     const created = await admin(event).createKey({ ...body, entity: pathParameter(event, 'entity') });
     return { ...json(created, { 'Cache-Control': 'no-store' }), statusCode: 201 };
   },
@@ -90,7 +91,7 @@ async function getLimits(event: APIGatewayProxyEvent, scope: Scope): Promise<API
 /** Takes what `getLimits` gives: `{ limits, options }`. */
 async function putLimits(event: APIGatewayProxyEvent, scope: Scope): Promise<APIGatewayProxyResult> {
   const body = jsonObject(bodyBytes(event));
-  checkFields(body, ['limits', 'options'], 'body');
+  checkFields(body, fieldsOf(BODIES.limits), 'body');
   const { limits = [], options = {} } = body as { limits?: readonly Limit[]; options?: ScopeOptions };
   await admin(event).setLimits(scope, limits, options);
   return getLimits(event, scope);
@@ -105,7 +106,7 @@ async function deleteLimits(event: APIGatewayProxyEvent, scope: Scope): Promise<
 async function putEntity(event: APIGatewayProxyEvent): Promise<APIGatewayProxyResult> {
   const entity = pathParameter(event, 'entity');
   const body = bodyBytes(event).length === 0 ? {} : jsonObject(bodyBytes(event));
-  checkFields(body, ['parent', 'cascade', 'tier', 'name', 'metadata'], 'body');
+  checkFields(body, fieldsOf(BODIES.entity), 'body');
   const given = body as Omit<EntityChange, 'entity'>;
   const existing = { parent: null, tier: null, name: null, metadata: null, ...given, entity };
   if ((await admin(event).getEntity(entity)) !== undefined) return json(await admin(event).updateEntity(existing));

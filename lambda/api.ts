@@ -2,7 +2,9 @@ import type { APIGatewayProxyEvent, APIGatewayProxyResult } from 'aws-lambda';
 import { nowMs } from '../lib/clock.js';
 import { HeadgateError, InvalidArgument, LimiterUnavailable } from '../lib/errors.js';
 import { problem } from '../lib/http/problem.js';
+import { ROUTE_CONTRACTS } from '../lib/http/route-contracts.js';
 import type { ApiRoute } from '../lib/http/routes.js';
+import { BODIES, fieldsOf } from '../lib/http/schemas.js';
 import { type Ending, endOnce } from '../lib/http/settle-once.js';
 import type { Tokens } from '../lib/lease.js';
 import { checkFields, checkName } from '../lib/names.js';
@@ -52,7 +54,7 @@ const ROUTES: Readonly<Record<ApiRoute, (event: APIGatewayProxyEvent) => Promise
 
 async function acquire(event: APIGatewayProxyEvent): Promise<APIGatewayProxyResult> {
   const body = jsonObject(bodyBytes(event));
-  checkFields(body, ['entity', 'resource', 'consume', 'also', 'maxWaitMs', 'priority', 'contextTokens'], 'body');
+  checkFields(body, fieldsOf(BODIES.acquire), 'body');
   const { limiter, tokens, clock } = compose();
   // Before anything is charged: a lease that cannot be signed could never be given back.
   const signer = await tokens();
@@ -66,7 +68,7 @@ async function acquire(event: APIGatewayProxyEvent): Promise<APIGatewayProxyResu
 
 async function adjust(event: APIGatewayProxyEvent): Promise<APIGatewayProxyResult> {
   const body = jsonObject(bodyBytes(event));
-  checkFields(body, ['lease', 'actual'], 'body');
+  checkFields(body, fieldsOf(BODIES.adjust), 'body');
   if (body.actual === undefined)
     throw new InvalidArgument({ field: 'actual', value: undefined, expected: 'an object of tokens by limit name' });
   return ended(body.lease, { kind: 'adjust', actual: body.actual as Tokens });
@@ -74,7 +76,7 @@ async function adjust(event: APIGatewayProxyEvent): Promise<APIGatewayProxyResul
 
 async function release(event: APIGatewayProxyEvent): Promise<APIGatewayProxyResult> {
   const body = jsonObject(bodyBytes(event));
-  checkFields(body, ['lease'], 'body');
+  checkFields(body, fieldsOf(BODIES.release), 'body');
   return ended(body.lease, { kind: 'release' });
 }
 
@@ -95,7 +97,7 @@ async function usage(event: APIGatewayProxyEvent): Promise<APIGatewayProxyResult
   const entity = pathParameter(event, 'entity');
   checkName(entity, 'entity');
   const query = event.queryStringParameters ?? {};
-  checkFields(query, ['resource', 'from', 'to', 'by'], 'query');
+  checkFields(query, ROUTE_CONTRACTS['GET /v1/usage/{entity}'].query ?? [], 'query');
   const range = query as UsageRangeQuery & { resource?: string };
   try {
     return json(await readUsage(client, tableName, namespace, { ...range, entity }, new Date(nowMs(clock))));

@@ -42,7 +42,8 @@ async function pipe(body: ReadableStream<Uint8Array>, stream: NodeJS.WritableStr
   let wake: () => void = () => {};
   const leave = () => {
     gone = true;
-    if (!readOn) cancelled ??= reader.cancel();
+    // A body that broke before is told by its reads.
+    if (!readOn) cancelled ??= reader.cancel().catch(() => {});
     wake();
   };
   stream

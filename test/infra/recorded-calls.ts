@@ -61,7 +61,7 @@ function permissionsOf(command: string, input: Input): NeededPermission[] {
 function partitionIn({ ExpressionAttributeValues = {} }: Input): string {
   const partition = Object.entries(ExpressionAttributeValues).find(([name]) => /pk/i.test(name));
   if (partition?.[1].S === undefined)
-    throw new Error(`Expected a value named :pk, got ${Object.keys(ExpressionAttributeValues)}`);
+    throw new Error(`Expected a value named :pk, got ${Object.keys(ExpressionAttributeValues).join(', ')}`);
   return partition[1].S;
 }
 

@@ -105,7 +105,7 @@ describe('a lease that is none of ours', () => {
     const forged = {
       'of another key': leaseTokens(['a key that somebody made up'], 'tenant').sign(state, Date.now()),
       'of another namespace': leaseTokens([key], 'default').sign(state, Date.now()),
-      'ten minutes old': tokens.sign(state, Date.now() - 600_000),
+      'older than ten minutes': tokens.sign(state, Date.now() - 606_000),
       altered: `${lease.slice(0, 40)}${lease[40] === 'A' ? 'B' : 'A'}${lease.slice(41)}`,
       missing: undefined,
       'a number': 7,
