@@ -75,8 +75,9 @@ function change(node: YAMLMap, present: Tree, wanted: Tree, path: readonly strin
     if (differences(is, shall, []).length === 0) continue;
     if (shall === undefined) {
       if (pair !== undefined) gone.add(pair);
-      // What is extended: null takes a limit away.
+      // What is extended: null takes a limit away, and one shard is none.
       else if (path.at(-1) === 'limits') node.items.push(pairOf(name, null));
+      else if (name === 'shards' && typeof is === 'number') node.items.push(pairOf(name, 1));
     } else if (pair === undefined)
       node.items.push(isTree(shall) ? sectionOf(name, isTree(is) ? is : new Map(), shall, path) : pairOf(name, shall));
     else if (isTree(is) && isTree(shall) && isMap(pair.value)) {

@@ -143,6 +143,9 @@ resources:
     expect(updated(text, of([tpm]))).toBe(
       'version: 1\nextends: ./base\nresources:\n  gpt-4o: { limits: { rpm: null } } # ours\n',
     );
+    expect(updated(text, of([rpm, tpm], 1))).toBe(
+      'version: 1\nextends: ./base\nresources:\n  gpt-4o: { limits: { rpm: 1/minute }, shards: 1 } # ours\n',
+    );
     expect(updated('version: 1\nextends: ./base\n', of([rpm, tpm]))).toBe('version: 1\nextends: ./base\n');
   });
 
