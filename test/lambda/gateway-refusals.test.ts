@@ -168,7 +168,7 @@ describe.each(forms)('a call that is not forwarded, its answer %s', (form) => {
     const { handler } = await coldStart(() => import('../../lambda/authorizer.js'), await unreachable());
     const { pathParameters } = chatEvent({});
     const event = authorizerEvent({
-      headers: { 'x-api-key': 'hg_whoever' },
+      headers: { 'x-api-key': `hg_${'w'.repeat(43)}` },
       pathParameters: pathParameters as Record<string, string>,
     });
     const { policyDocument, context } = await handler(event);
