@@ -99,6 +99,25 @@ function tableStatements(template: Template) {
     .map(({ keys, ...statement }) => ({ ...statement, keys: [keys].flat() }));
 }
 
+it('an API that another stack made is served too', () => {
+  const template = withBundles((bundleDirectory) => {
+    const stack = new Stack(new App(), 'Mine');
+    const table = HeadgateTable.fromTableArn(stack, 'Storage', 'arn:aws:dynamodb:eu-west-1:123456789012:table/headgate');
+    const access = new HeadgateAuthorizer(stack, 'Access', { table, bundleDirectory });
+    const api = RestApi.fromRestApiAttributes(stack, 'Api', { restApiId: 'a1b2c3d4e5', rootResourceId: 'r0' });
+    api.root.addMethod('POST', new MockIntegration(), { authorizer: access.authorizer });
+    access.addResponses(api);
+    return Template.fromStack(stack);
+  });
+  expect(onlyResource(template, 'AWS::ApiGateway::Method').Properties).toMatchObject({
+    RestApiId: 'a1b2c3d4e5',
+    AuthorizationType: 'CUSTOM',
+  });
+  const { RestApiId, Type } = onlyResource(template, 'AWS::ApiGateway::Authorizer').Properties;
+  expect([RestApiId, Type]).toEqual(['a1b2c3d4e5', 'REQUEST']);
+  expect(resourcesOf(template, 'AWS::ApiGateway::GatewayResponse')).toHaveLength(4);
+});
+
 describe('its settings', () => {
   it('reach the function as what it reads', () => {
     const template = ownApi({
