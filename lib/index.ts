@@ -56,6 +56,7 @@ export {
 } from './errors.js';
 export { type DecidedBy, Lease, type Tokens } from './lease.js';
 export { type LeaseState, type Outcome, RateLimiter } from './limiter.js';
+export type { GrantedLease, LimiterEvent, OnEvent } from './limiter-event.js';
 export type { OnUnavailable, RateLimiterOptions } from './limiter-options.js';
 export type { CallTokens } from './llm/call-tokens.js';
 export { costOf, type ModelPrices, type PriceTable } from './llm/prices.js';

@@ -31,6 +31,8 @@ export interface LeaseParts {
   readonly waitedMs?: number;
   /** @default 0 */
   readonly queuedAheadMs?: number;
+  /** @default 0 */
+  readonly attempts?: () => number;
   /** @default null */
   readonly startsAt?: () => Date | null;
   /** What was left of every limit right after the grant; computed when first asked for. @default nothing is known */
@@ -77,6 +79,11 @@ export class Lease implements AsyncDisposable {
   /** When it starts; null for a lease from elsewhere, or beyond the range of dates. */
   get startsAt(): Date | null {
     return this.#parts.startsAt?.() ?? null;
+  }
+
+  /** Writes that it took to be granted, those that lost their race included: the most over its buckets. 0: it took none, or was granted elsewhere. */
+  get attempts(): number {
+    return this.#parts.attempts?.() ?? 0;
   }
 
   /** Every limit of every level as it stood right after the grant. */

@@ -1,6 +1,7 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { type Clock, SystemClock } from './clock.js';
 import { InvalidArgument } from './errors.js';
+import type { OnEvent } from './limiter-event.js';
 import { checkFields, checkName, checkTableName } from './names.js';
 import type { LearningClock } from './store/dynamo-clock.js';
 import { DynamoStore } from './store/dynamo-store.js';
@@ -34,6 +35,8 @@ export interface RateLimiterOptions {
    * rest back with `close`. Admits at most this share of a capacity more at once. @default none: off
    */
   readonly prefetch?: { readonly share: number } | undefined;
+  /** Called with what became of each request and settlement, for logs and metrics: see `LimiterEvent`. What it throws is dropped. @default none */
+  readonly onEvent?: OnEvent | undefined;
 }
 
 export type StoreOptions = Pick<RateLimiterOptions, 'store' | 'tableName' | 'client'>;
@@ -64,6 +67,7 @@ const FIELDS = [
   'deadlineMs',
   'maxQueue',
   'prefetch',
+  'onEvent',
 ];
 const DEFAULT_SHARE = 0.1;
 const LONGEST_DEADLINE_MS = 60_000;
@@ -79,6 +83,7 @@ export function settingsOf(options: RateLimiterOptions): Settings {
     maxQueue = 20_000,
     onUnavailable = 'deny',
     prefetch,
+    onEvent,
   } = options;
   checkName(namespace, 'namespace');
   inRange(cacheTtlMs, 0, LONGEST_CACHE_MS, 'cacheTtlMs');
@@ -88,6 +93,8 @@ export function settingsOf(options: RateLimiterOptions): Settings {
     checkFields(prefetch, ['share'], 'prefetch');
     checkShare(prefetch.share, 'prefetch.share');
   }
+  if (onEvent !== undefined && typeof onEvent !== 'function')
+    throw new InvalidArgument({ field: 'onEvent', value: onEvent, expected: 'a function' });
   const own = options.clock === undefined ? new SystemClock() : undefined;
   const clock = own ?? options.clock;
   if (typeof clock?.nowNs !== 'function' || typeof clock.sleep !== 'function') {

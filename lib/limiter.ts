@@ -14,9 +14,10 @@ import { MOST_SHARDS } from './core/shards.js';
 import { FS_PER_MS } from './core/time.js';
 import { InvalidArgument, LimiterUnavailable } from './errors.js';
 import { Lease, type PostDifferences, type Tokens } from './lease.js';
+import { EventTeller } from './limiter-event.js';
 import { type RateLimiterOptions, type Settings, settingsOf } from './limiter-options.js';
 import { type Denial, RateLimitExceeded } from './rate-limit-exceeded.js';
-import { ceilMs } from './report.js';
+import { ceilMs, ceilNs } from './report.js';
 import {
   type AcquireRequest,
   type AlsoConsumed,
@@ -54,6 +55,7 @@ export class RateLimiter {
   readonly #admission: Admission;
   readonly #fallback: Fallback | undefined;
   readonly #resolution: Resolution;
+  readonly #events: EventTeller;
 
   constructor(options: RateLimiterOptions) {
     this.#settings = settingsOf(options);
@@ -64,6 +66,7 @@ export class RateLimiter {
     this.#clock = clock;
     this.#admission = new Admission(parts, prefetchShare);
     this.#resolution = new Resolution({ store, clock, namespace, ttlMs: cacheTtlMs, deadlineMs });
+    this.#events = new EventTeller(options.onEvent);
     this.#fallback = typeof onUnavailable === 'object' ? new Fallback({ ...parts, ...onUnavailable }) : undefined;
   }
 
@@ -97,17 +100,20 @@ export class RateLimiter {
    * Throws `UnknownLimit`, `CostExceedsCapacity`, `ResourceDisabled`, `ResourceNotAllowed`, `ContextTooLong` (nothing was written), `Contended`,
    * `QueueFull`, and the reason of an aborted `signal`.
    */
-  async tryAcquire(request: AcquireRequest): Promise<Outcome> {
+  tryAcquire(request: AcquireRequest): Promise<Outcome> {
+    return this.#events.outcome(request, this.#tried(request));
+  }
+
+  async #tried(request: AcquireRequest): Promise<Outcome> {
     const given = checkAcquire(request);
-    const { signal } = request;
-    signal?.throwIfAborted();
+    request.signal?.throwIfAborted();
     const askedMs = steadyMs(this.#clock);
     const first = await this.#answered(request, given);
     const answer = first.granted ? first : await this.#patient(request, given, askedMs, first);
     if (!answer.granted) return answer;
-    if (signal?.aborted || startOf(answer.decisions) > 0n) {
+    if (request.signal?.aborted || startOf(answer.decisions) > 0n) {
       try {
-        await this.#started(answer, signal);
+        await this.#started(answer, request.signal);
       } catch (error) {
         await answer.admission.withdraw(answer.buckets, answer.decisions);
         throw error;
@@ -120,7 +126,11 @@ export class RateLimiter {
    * As `tryAcquire`, but without sleeping: a lease whose `startsAt` lies ahead is a place in the queue, and the caller waits until then. For
    * callers that answer somebody else, such as an HTTP API.
    */
-  async reserve(request: AcquireRequest): Promise<Outcome> {
+  reserve(request: AcquireRequest): Promise<Outcome> {
+    return this.#events.outcome(request, this.#reserved(request));
+  }
+
+  async #reserved(request: AcquireRequest): Promise<Outcome> {
     const answer = await this.#answered(request, checkAcquire(request));
     if (!answer.granted) return answer;
     answer.admission.start(answer.buckets, answer.decisions);
@@ -164,8 +174,8 @@ export class RateLimiter {
 
   /** Counts of what this limiter did so far, what it knows of its clock, how often the database was silent, and what its cache did. */
   stats(): Stats & { readonly configuration: CacheStats } {
-    const clockOffsetMs = correctedByMs(this.#clock);
-    return { ...this.#tally, ...this.#breaker.counts, clockOffsetMs, configuration: this.#resolution.stats };
+    const { counts } = this.#breaker;
+    return { ...this.#tally, ...counts, clockOffsetMs: correctedByMs(this.#clock), configuration: this.#resolution.stats };
   }
 
   /** Gives back tokens that were taken ahead (`prefetch`), and ends the connections made here. Leases must have been settled before. */
@@ -199,6 +209,7 @@ export class RateLimiter {
       if (!(error instanceof StoreFailure)) throw error;
       this.#tally.unavailable += 1;
       answer = await this.#undecided(choices, request.maxWaitMs, error);
+      this.#events.unavailable(request, this.#fallback ? 'local' : 'allow');
     }
     this.#tally[answer.granted ? 'granted' : 'denied'] += 1;
     return answer;
@@ -231,10 +242,9 @@ export class RateLimiter {
       const waitFs = startOf(decisions) - nowFs(this.#clock);
       if (waitFs <= 0n) break;
       const moved = new AbortController();
-      const [first] = decisions;
-      if (decisions.length === 1) void first?.place?.moved().then(() => moved.abort());
+      if (decisions.length === 1) void decisions[0]?.place?.moved().then(() => moved.abort());
       const woken = signal === undefined ? moved.signal : AbortSignal.any([signal, moved.signal]);
-      await this.#clock.sleep(Number((waitFs + FS_PER_NS - 1n) / FS_PER_NS) / NS_PER_MS, woken).catch((error: unknown) => {
+      await this.#clock.sleep(ceilNs(waitFs) / NS_PER_MS, woken).catch((error: unknown) => {
         if (!moved.signal.aborted || signal?.aborted) throw error;
       });
     }
@@ -249,6 +259,7 @@ export class RateLimiter {
       decidedBy,
       waitedMs,
       queuedAheadMs: ceilMs(queuedFs(decisions)),
+      attempts: () => decisions.reduce((most, { attempts = 0 }) => Math.max(most, attempts), 0),
       startsAt: () => dateOf(Number((startOf(decisions) || (decisions[0]?.nowFs ?? nowFs(this.#clock))) / FS_PER_MS)),
       grants: () => grantsOf(buckets, decisions),
       limits: () => remainingReports(granted),
@@ -317,11 +328,11 @@ export class RateLimiter {
   readonly #posted: PostDifferences = async (grant, differences) => {
     try {
       await this.#admission.post(grant, differences);
-      return true;
+      return this.#events.settled(grant, this.#clock, true);
     } catch (error) {
       if (!(error instanceof StoreFailure)) throw error;
       this.#tally.unavailable += 1;
-      return false;
+      return this.#events.settled(grant, this.#clock, false);
     }
   };
 
@@ -333,7 +344,6 @@ export class RateLimiter {
 
 /** Buckets that one request may decide over. */
 const MOST_BUCKETS = 16;
-const FS_PER_NS = 1_000_000n;
 const NS_PER_MS = 1e6;
 
 const unavailable = (cause: StoreFailure): LimiterUnavailable =>

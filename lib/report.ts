@@ -29,6 +29,11 @@ interface Level {
 /** Milliseconds, rounded up: a wait is never stated short. */
 export const ceilMs = (fs: bigint): number => Number((fs + FS_PER_MS - 1n) / FS_PER_MS);
 
+/** Nanoseconds, rounded up. */
+export const ceilNs = (fs: bigint): number => Number((fs + FS_PER_NS - 1n) / FS_PER_NS);
+
+const FS_PER_NS = 1_000_000n;
+
 /** The reports of a bucket that denied, or that would have granted, its demands. */
 export function reports(levelOf: Level, demands: readonly Demand[], stored: Stored, nowFs: bigint): readonly LimitReport[] {
   return judge(demands, stored, nowFs).map((verdict) => report(levelOf, verdict, nowFs));

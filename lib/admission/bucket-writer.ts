@@ -271,13 +271,8 @@ export class BucketWriter {
       else {
         const place = places.get(operation);
         if (place !== undefined) this.#places.add(place);
-        operation.resolve({
-          granted: true,
-          nowFs: operation.nowFs ?? operation.startFs,
-          stored: state,
-          overdrawn: operation.overdrawn,
-          place,
-        });
+        const { nowFs: atFs = operation.startFs, overdrawn, attempts } = operation;
+        operation.resolve({ granted: true, nowFs: atFs, stored: state, overdrawn, place, attempts: attempts + 1 });
       }
     }
   }

@@ -12,6 +12,8 @@ export interface Decision {
   /** Its place in the queue, when it was granted for later than now. */
   readonly place?: Place | undefined;
   readonly stored: Stored;
+  /** Of a grant: the writes that it took, those that lost their race included. Absent: none. */
+  readonly attempts?: number;
 }
 
 /** What waits for a write of its bucket. */

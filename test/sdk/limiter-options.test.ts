@@ -36,6 +36,7 @@ it.each([
     options: { ...memory, clock: Date },
     says: 'Expected clock to be a Clock: { nowNs(), sleep(ms, signal) }, got a function',
   },
+  { when: 'the listener is none', options: { ...memory, onEvent: 'log' }, says: 'Expected onEvent to be a function, got "log"' },
   { when: 'the clock cannot sleep', options: { ...memory, clock: { nowNs: () => 0n } }, says: 'Expected clock to be a Clock' },
   {
     when: 'the clock is null',
