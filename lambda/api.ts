@@ -1,5 +1,5 @@
 import type { APIGatewayProxyEvent, APIGatewayProxyResult } from 'aws-lambda';
-import { nowMs } from '../lib/clock.js';
+import { nowFs, nowMs } from '../lib/clock.js';
 import { HeadgateError, InvalidArgument, LimiterUnavailable } from '../lib/errors.js';
 import { problem } from '../lib/http/problem.js';
 import { ROUTE_CONTRACTS } from '../lib/http/route-contracts.js';
@@ -10,6 +10,7 @@ import type { Tokens } from '../lib/lease.js';
 import { checkFields, checkName } from '../lib/names.js';
 import { RateLimitExceeded } from '../lib/rate-limit-exceeded.js';
 import { rateLimitHeaders } from '../lib/rate-limit-headers.js';
+import { ceilMs } from '../lib/report.js';
 import type { AcquireRequest } from '../lib/request.js';
 import { failure } from '../lib/store/dynamo-send.js';
 import { StoreFailure } from '../lib/store/store.js';
@@ -18,9 +19,14 @@ import type { UsageRangeQuery } from '../lib/usage/usage-range.js';
 import { adminRoutes } from './admin-routes.js';
 import { compose } from './compose.js';
 import { asResult, bodyBytes, json, jsonObject, pathParameter, problemOfLogged, tooLarge } from './http-event.js';
+import { measured } from './measured.js';
 
 /** Acquire, adjust, release, status, usage and administration over HTTP: the SDK for callers in any language. Errors are problem+json. */
-export async function handler(event: APIGatewayProxyEvent): Promise<APIGatewayProxyResult> {
+export const handler = measured(answer, (metrics, _event, { statusCode }) => {
+  if (statusCode >= 500) metrics.add('Faults', 1, 'api');
+});
+
+async function answer(event: APIGatewayProxyEvent): Promise<APIGatewayProxyResult> {
   const route = (ROUTES as Partial<typeof ROUTES>)[`${event.httpMethod} ${event.resource}` as ApiRoute];
   if (route === undefined) {
     return asResult(
@@ -81,9 +87,10 @@ async function release(event: APIGatewayProxyEvent): Promise<APIGatewayProxyResu
 }
 
 async function ended(token: unknown, ending: Ending): Promise<APIGatewayProxyResult> {
-  const { tokens, store, clock, namespace, deadlineMs } = compose();
+  const { tokens, store, clock, namespace, deadlineMs, metrics } = compose();
   const state = (await tokens()).verify(token, nowMs(clock));
   await endOnce({ store, clock, namespace, deadlineMs }, state, ending);
+  for (const { acquiredAtFs } of state.grants) metrics?.add('SettleLag', Math.max(0, ceilMs(nowFs(clock) - acquiredAtFs)));
   return json(ending.kind === 'release' ? { leaseId: state.id, released: true } : { leaseId: state.id, actual: ending.actual });
 }
 

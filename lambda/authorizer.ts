@@ -9,6 +9,7 @@ import { callEstimate } from './call-estimate.js';
 import { type Authenticate, authentication, type Caller } from './caller.js';
 import { compose } from './compose.js';
 import { headerValues, pathParameter, problemOfLogged } from './http-event.js';
+import { measured } from './measured.js';
 
 type Event = APIGatewayRequestAuthorizerEvent;
 
@@ -18,7 +19,20 @@ type Event = APIGatewayRequestAuthorizerEvent;
  * 429 (nothing configured, no answer from the database) is allowed with the problem in the context, for the integration to answer with; or, where the
  * integration does not do that, kept out here. Throws `Unauthorized` (a 401) for a missing, unknown, revoked or expired key or token.
  */
-export async function handler(event: Event): Promise<APIGatewayAuthorizerResult> {
+export const handler = measured(
+  authorize,
+  (metrics, _event, { context }) => {
+    if (Number(context?.status) >= 500) metrics.add('Faults', 1, 'authorizer');
+  },
+  (metrics, error) => {
+    if (error instanceof Error && error.message === UNAUTHORIZED) metrics.add('Unauthorized', 1);
+  },
+);
+
+/** What API Gateway makes a 401 of. */
+const UNAUTHORIZED = 'Unauthorized';
+
+async function authorize(event: Event): Promise<APIGatewayAuthorizerResult> {
   const { settings, authenticate } = setUp();
   let caller: Caller | undefined;
   try {
@@ -26,7 +40,7 @@ export async function handler(event: Event): Promise<APIGatewayAuthorizerResult>
   } catch (error) {
     return refused(event, 'unknown', error, settings);
   }
-  if (caller === undefined) throw new Error('Unauthorized');
+  if (caller === undefined) throw new Error(UNAUTHORIZED);
   try {
     return await admitted(event, caller, settings);
   } catch (error) {
@@ -51,7 +65,7 @@ function setUp(): SetUp {
 }
 
 async function admitted(event: Event, caller: Caller, settings: AuthorizerSettings): Promise<APIGatewayAuthorizerResult> {
-  const { limiter, tokens, clock, onUnavailable } = compose();
+  const { limiter, tokens, clock, onUnavailable, metrics } = compose();
   const { entity } = caller;
   // Before anything is charged: a lease that cannot be signed could never be given back.
   const signer = settings.signsLeases ? await tokens() : undefined;
@@ -71,6 +85,7 @@ async function admitted(event: Event, caller: Caller, settings: AuthorizerSettin
   } catch (error) {
     // Where not even its limits are known, a call is let through uncounted as well.
     if (!(error instanceof LimiterUnavailable) || onUnavailable !== 'allow') throw error;
+    metrics?.add('Unavailable', 1, 'allow');
     return policy(event, 'Allow', entity, { decidedBy: 'allow' });
   }
   // What was drawn in this process, or not at all, is nothing that others could settle.

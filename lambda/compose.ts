@@ -7,6 +7,7 @@ import { RateLimiter } from '../lib/limiter.js';
 import type { OnUnavailable } from '../lib/limiter-options.js';
 import { DynamoStore } from '../lib/store/dynamo-store.js';
 import type { Store } from '../lib/store/store.js';
+import { type HandlerMetrics, metricsOf } from './handler-metrics.js';
 
 /** What the handlers share, made once per cold start from the environment. */
 export interface Composition {
@@ -19,6 +20,8 @@ export interface Composition {
   readonly deadlineMs: number;
   readonly limiter: RateLimiter;
   readonly onUnavailable: OnUnavailable;
+  /** Undefined: nothing is measured. */
+  readonly metrics: HandlerMetrics | undefined;
   /** Reads the signing key at the first use. */
   readonly tokens: () => Promise<LeaseTokens>;
 }
@@ -34,10 +37,14 @@ export function compose(): Composition {
   return composition;
 }
 
+/** What was composed, if it was: not for the first use, which may fail. */
+export const composedBefore = (): Composition | undefined => composition;
+
 /**
  * Environment: HEADGATE_TABLE, HEADGATE_NAMESPACE (default), HEADGATE_DEADLINE_MS (1000), HEADGATE_ON_UNAVAILABLE (deny; or allow, local, or local:
  * and a share such as local:0.2), HEADGATE_LEASE_SECONDS (how long a lease can be settled, 600), and the signing key of leases:
- * HEADGATE_LEASE_KEY_SECRET (a Secrets Manager id) or HEADGATE_LEASE_KEY (the key itself).
+ * HEADGATE_LEASE_KEY_SECRET (a Secrets Manager id) or HEADGATE_LEASE_KEY (the key itself). What is measured: see
+ * `metricsOf`.
  */
 function composed(env: NodeJS.ProcessEnv): Composition {
   const tableName = env.HEADGATE_TABLE;
@@ -50,6 +57,7 @@ function composed(env: NodeJS.ProcessEnv): Composition {
   const deadlineMs = Number(env.HEADGATE_DEADLINE_MS || DEFAULT_DEADLINE_MS);
   const onUnavailable = policyOf(env.HEADGATE_ON_UNAVAILABLE || 'deny');
   const leaseSeconds = leaseSecondsOf(env.HEADGATE_LEASE_SECONDS || String(LEASE_LIFETIME_SECONDS));
+  const metrics = metricsOf(env, tableName, namespace);
   let tokens: Promise<LeaseTokens> | undefined;
   return {
     client,
@@ -59,7 +67,8 @@ function composed(env: NodeJS.ProcessEnv): Composition {
     clock,
     deadlineMs,
     onUnavailable,
-    limiter: new RateLimiter({ store, clock, namespace, deadlineMs, onUnavailable }),
+    metrics,
+    limiter: new RateLimiter({ store, clock, namespace, deadlineMs, onUnavailable, onEvent: metrics?.onEvent }),
     tokens() {
       tokens ??= leaseKeys(env).then(
         (found) => leaseTokens(found, namespace, leaseSeconds),

@@ -12,8 +12,9 @@ import type { PriceTable } from '../lib/llm/prices.js';
 import type { PreparedCall, ProviderApi } from '../lib/llm/provider-api.js';
 import { apiOfPath } from '../lib/llm/provider-apis.js';
 import { rateLimitHeaders } from '../lib/rate-limit-headers.js';
-import { compose } from './compose.js';
+import { compose, composedBefore } from './compose.js';
 import { bodyBytes, pathParameter, problemOfLogged, tooLarge } from './http-event.js';
+import { printMetrics } from './measured.js';
 import { pricesOf } from './prices.js';
 import { type StreamedResponse, streamed } from './response-stream.js';
 import { type Upstream, upstreamsOf } from './upstreams.js';
@@ -27,9 +28,11 @@ export const handler = streamed(async (event) => {
   try {
     return await respond(event);
   } catch (error) {
-    return answered(error instanceof Refused ? error.problem : problemOfLogged(error), apiOf(event));
+    const refused = error instanceof Refused ? error.problem : problemOfLogged(error);
+    if (refused.status >= 500) composedBefore()?.metrics?.add('Faults', 1, 'gateway');
+    return answered(refused, apiOf(event));
   }
-});
+}, printMetrics);
 
 const estimate = byCharacters();
 const MOST_BODY_BYTES = 4 * 1_024 * 1_024;

@@ -23,15 +23,28 @@ interface LambdaStreaming {
 
 type Handler = (event: APIGatewayProxyEvent) => Promise<APIGatewayProxyResult>;
 
-/** The handler of a function that streams where the runtime can, and answers in one piece where it cannot. */
-export function streamed(respond: Respond): Handler {
+/**
+ * The handler of a function that streams where the runtime can, and answers in one piece where it cannot. `ended` is called at the end of each
+ * invocation, once the body was read or cancelled, or the invocation has failed; it must not throw.
+ */
+export function streamed(respond: Respond, ended: (startedAtMs: number) => void = () => {}): Handler {
+  const endedAfter = async <T>(work: () => Promise<T>): Promise<T> => {
+    const startedAtMs = Date.now();
+    try {
+      return await work();
+    } finally {
+      ended(startedAtMs);
+    }
+  };
   const runtime = (globalThis as { awslambda?: LambdaStreaming }).awslambda;
-  if (runtime === undefined) return (event) => buffered(respond, event);
-  return runtime.streamifyResponse(async (event, raw) => {
-    const { statusCode, headers, body, readOn = false } = await respond(event);
-    const stream = runtime.HttpResponseStream.from(raw, { statusCode, headers: { ...headers } });
-    await pipe(body, stream, readOn);
-  }) as Handler;
+  if (runtime === undefined) return (event) => endedAfter(() => buffered(respond, event));
+  return runtime.streamifyResponse((event, raw) =>
+    endedAfter(async () => {
+      const { statusCode, headers, body, readOn = false } = await respond(event);
+      const stream = runtime.HttpResponseStream.from(raw, { statusCode, headers: { ...headers } });
+      await pipe(body, stream, readOn);
+    }),
+  ) as Handler;
 }
 
 /** Writes at the reader's pace. When the reader goes away, cancels the body at once, or reads on to its end and discards. */

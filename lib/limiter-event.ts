@@ -27,7 +27,7 @@ export type LimiterEvent =
   | (Of & { readonly kind: 'settled'; readonly lagMs: number; readonly posted: boolean });
 
 /** What a listener may know of a lease: to settle it is the caller's. */
-export type GrantedLease = Pick<Lease, 'decidedBy' | 'waitedMs' | 'attempts' | 'overdrawn' | 'limits'>;
+export type GrantedLease = Pick<Lease, 'decidedBy' | 'waitedMs' | 'queuedAheadMs' | 'attempts' | 'overdrawn' | 'limits'>;
 
 /** Called with each event before the caller has its answer, so it should return at once. What it throws, or rejects with, is dropped. */
 export type OnEvent = (event: LimiterEvent) => void;
