@@ -15,4 +15,11 @@ await build({
   entryPoints: ['api', 'gateway', 'aggregator'].map((name) => ({ in: `lambda/${name}.ts`, out: `${name}/index` })),
   outdir: 'dist/bundles',
 });
+// Lambda carries the S3 client too; only a manifest that is too long for a property is read with it.
+await build({
+  ...BUNDLED,
+  external: [...BUNDLED.external, '@aws-sdk/client-s3'],
+  entryPoints: [{ in: 'lambda/manifest.ts', out: 'manifest/index' }],
+  outdir: 'dist/bundles',
+});
 await bundleAuthorizer('dist/bundles/authorizer');

@@ -13,6 +13,7 @@ export {
   type HeadgateFunctionOptions,
   type HeadgateFunctionProps,
 } from './headgate-function.js';
+export { HeadgateManifest, type HeadgateManifestProps } from './headgate-manifest.js';
 export { HeadgateStack, type HeadgateStackProps } from './headgate-stack.js';
 export {
   HeadgateTable,
