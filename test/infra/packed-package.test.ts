@@ -1,0 +1,127 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { Template } from 'aws-cdk-lib/assertions';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { isLong } from '../support/long.js';
+import { onlyResource, resourcesOf } from './stack-template.js';
+
+/** An app of somebody who installed the package: an API of their own behind Headgate's authorizer, and limits from a manifest that extends a preset. */
+const APP = `
+import { App, CfnOutput, Stack } from 'aws-cdk-lib';
+import { AuthorizationType, MockIntegration, RestApi } from 'aws-cdk-lib/aws-apigateway';
+import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
+import { HeadgateAuthorizer, HeadgateManifest, type HeadgateManifestProps, HeadgateTable, limitResponses } from 'headgate/cdk';
+
+const app = new App({ outdir: 'cdk.out' });
+const stack = new Stack(app, 'Orders', { env: { region: 'eu-west-1' } });
+const table = HeadgateTable.fromTableArn(stack, 'Limits', 'arn:aws:dynamodb:eu-west-1:111122223333:table/headgate');
+const access = new HeadgateAuthorizer(stack, 'Access', { table, leaseKey: new Secret(stack, 'LeaseKey') });
+const api = new RestApi(stack, 'Api');
+limitResponses(api);
+api.root.addResource('orders').addMethod('GET', new MockIntegration(), {
+  authorizationType: AuthorizationType.CUSTOM,
+  authorizer: access.authorizer,
+});
+const props: HeadgateManifestProps = { table, file: 'headgate.yaml', prune: true };
+// @ts-expect-error The types know every prop: there is no prunes.
+export const wrong: HeadgateManifestProps = { table, file: 'headgate.yaml', prunes: true };
+new CfnOutput(stack, 'Applied', { value: new HeadgateManifest(stack, 'Manifest', props).summary });
+app.synth();
+`;
+
+const SOURCES = ['lib', 'lambda', 'cli', 'infra', 'schema', 'build.mjs', 'authorizer-bundle.mjs', 'tsconfig.json'];
+const LAST_BUILT = 'dist/bundles/authorizer/croner.cjs';
+const changedMs = (path: string): number =>
+  statSync(path).isDirectory()
+    ? Math.max(...readdirSync(path).map((name) => changedMs(join(path, name))))
+    : statSync(path).mtimeMs;
+const isBuilt = existsSync(LAST_BUILT) && statSync(LAST_BUILT).mtimeMs > Math.max(...SOURCES.map(changedMs));
+
+const { dependencies, peerDependencies, exports } = JSON.parse(readFileSync('package.json', 'utf8')) as {
+  readonly dependencies: Readonly<Record<string, string>>;
+  readonly peerDependencies: Readonly<Record<string, string>>;
+  readonly exports: Readonly<Record<string, unknown>>;
+};
+const TSC = realpathSync('node_modules/typescript/bin/tsc');
+
+describe.skipIf(!isBuilt && !isLong)('the packed package, of a build that is not older than its sources (npm run build)', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'headgate-packed-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const run = (...args: string[]) => spawnSync(process.execPath, args, { cwd: folder, encoding: 'utf8' });
+
+  beforeAll(() => {
+    if (!isBuilt) execFileSync(process.execPath, ['build.mjs']);
+    const [packed] = JSON.parse(
+      execFileSync('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], { encoding: 'utf8' }),
+    );
+    const installed = join(folder, 'node_modules', 'headgate');
+    mkdirSync(installed, { recursive: true });
+    execFileSync('tar', ['-xzf', join(folder, packed.filename), '-C', installed, '--strip-components=1']);
+    // What npm would install beside it, and nothing else: no bundler, no development tool.
+    for (const name of Object.keys({ ...dependencies, ...peerDependencies })) {
+      mkdirSync(dirname(join(folder, 'node_modules', name)), { recursive: true });
+      symlinkSync(realpathSync(join('node_modules', name)), join(folder, 'node_modules', name));
+    }
+    writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+    writeFileSync(join(folder, 'headgate.yaml'), 'version: 1\nextends: openai/tier-1\nnamespace: orders\n');
+  }, 120_000);
+
+  it('is imported under each of its names, with nothing installed but its dependencies', () => {
+    const names = Object.keys(exports).filter((name) => !name.endsWith('.json'));
+    expect(names).toEqual(['.', './cdk', './manifest', './llm']);
+    const imports = names.map((name, index) => `import * as names${index} from 'headgate${name.slice(1)}';`);
+    const counts = names.map((_, index) => `Object.keys(names${index}).length > 0`);
+    const { stdout, stderr } = run('--input-type=module', '-e', `${imports.join('')} console.log(${counts.join(',')})`);
+    expect([stdout, stderr]).toEqual(['true true true true\n', '']);
+  });
+
+  it('has a command line that runs', () => {
+    const { stdout, status } = run('node_modules/headgate/dist/cli/main.js', 'limits', 'validate');
+    expect([stdout, status]).toEqual([expect.stringContaining('headgate.yaml'), 0]);
+  });
+
+  it('stands behind an API of somebody’s own: their app compiles against its types and synthesizes to an authorizer with its function', () => {
+    writeFileSync(join(folder, 'app.ts'), APP);
+    const compiler = ['--module', 'nodenext', '--target', 'es2023', '--strict', '--skipLibCheck', '--types', '', 'app.ts'];
+    expect(run(TSC, ...compiler).stdout).toBe('');
+    const { stderr, status } = run('app.js');
+    expect([stderr, status]).toEqual(['', 0]);
+
+    const template = Template.fromJSON(JSON.parse(readFileSync(join(folder, 'cdk.out', 'Orders.template.json'), 'utf8')));
+    const [authorizerId] = Object.keys(template.findResources('AWS::ApiGateway::Authorizer'));
+    expect(onlyResource(template, 'AWS::ApiGateway::Authorizer').Properties).toMatchObject({
+      Type: 'REQUEST',
+      AuthorizerResultTtlInSeconds: 0,
+    });
+    expect(onlyResource(template, 'AWS::ApiGateway::Method').Properties).toMatchObject({
+      AuthorizationType: 'CUSTOM',
+      AuthorizerId: { Ref: authorizerId },
+    });
+    const functions = resourcesOf(template, 'AWS::Lambda::Function').map(({ Properties }) => Properties);
+    expect(new Set(functions.map(({ Description }) => Description))).toEqual(
+      new Set(['Headgate: applies the manifest of a deployment', 'Headgate: authenticates LLM calls and admits or denies them']),
+    );
+    for (const { Code, Handler } of functions) {
+      expect(Handler).toBe('index.handler');
+      const code = join(folder, 'cdk.out', `asset.${Code.S3Key.replace('.zip', '')}`, 'index.mjs');
+      expect(statSync(code).size).toBeGreaterThan(100_000);
+    }
+    expect(onlyResource(template, 'Custom::HeadgateManifest').Properties).toMatchObject({
+      Namespace: 'orders',
+      Manifest: expect.stringContaining('gpt-4o'),
+    });
+  }, 120_000);
+});
