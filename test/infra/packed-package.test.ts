@@ -22,15 +22,14 @@ import { onlyResource, resourcesOf } from './stack-template.js';
 const APP = `
 import { App, CfnOutput, Stack } from 'aws-cdk-lib';
 import { AuthorizationType, MockIntegration, RestApi } from 'aws-cdk-lib/aws-apigateway';
-import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
-import { HeadgateAuthorizer, HeadgateManifest, type HeadgateManifestProps, HeadgateTable, limitResponses } from 'headgate/cdk';
+import { HeadgateAuthorizer, HeadgateManifest, type HeadgateManifestProps, HeadgateTable } from 'headgate/cdk';
 
 const app = new App({ outdir: 'cdk.out' });
 const stack = new Stack(app, 'Orders', { env: { region: 'eu-west-1' } });
 const table = HeadgateTable.fromTableArn(stack, 'Limits', 'arn:aws:dynamodb:eu-west-1:111122223333:table/headgate');
-const access = new HeadgateAuthorizer(stack, 'Access', { table, leaseKey: new Secret(stack, 'LeaseKey') });
+const access = new HeadgateAuthorizer(stack, 'Access', { table, resource: 'fixed:orders' });
 const api = new RestApi(stack, 'Api');
-limitResponses(api);
+access.addResponses(api);
 api.root.addResource('orders').addMethod('GET', new MockIntegration(), {
   authorizationType: AuthorizationType.CUSTOM,
   authorizer: access.authorizer,
