@@ -1,0 +1,67 @@
+import { createAnthropic } from '@ai-sdk/anthropic';
+import { createOpenAI } from '@ai-sdk/openai';
+import { generateText, streamText, wrapLanguageModel } from 'ai';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { limitedModel } from '../../lib/clients/index.js';
+import { Limit } from '../../lib/core/limit.js';
+import { RateLimitExceeded } from '../../lib/rate-limit-exceeded.js';
+import { type SimulatedUpstream, startUpstream } from '../../local/upstream/simulated-upstream.js';
+import { memory, type TestBed } from '../support/stores.js';
+
+let upstream: SimulatedUpstream;
+let bed: TestBed;
+
+beforeAll(async () => {
+  upstream = await startUpstream();
+  bed = await memory.fresh();
+});
+
+afterAll(() => upstream.stop());
+
+describe.each([
+  {
+    provider: '@ai-sdk/openai',
+    modelId: 'gpt-4o-mini',
+    plain: () => createOpenAI({ baseURL: `${upstream.url}/v1`, apiKey: 'k' })('gpt-4o-mini'),
+  },
+  {
+    provider: '@ai-sdk/anthropic',
+    modelId: 'claude-sonnet-4-5',
+    plain: () => createAnthropic({ baseURL: `${upstream.url}/v1`, apiKey: 'k' })('claude-sonnet-4-5'),
+  },
+])('the AI SDK with $provider, through limitedModel', ({ provider, modelId, plain }) => {
+  async function limited(entity: string, limits: readonly Limit[]) {
+    await bed.admin().setLimits({ entity, resource: modelId }, limits);
+    const model = wrapLanguageModel({ model: plain(), middleware: limitedModel({ limiter: bed.limiter(), entity }) });
+    return { model, left: () => bed.limiter().available({ entity, resource: modelId }) };
+  }
+
+  it('settles what the model told, in one piece and as a stream', async () => {
+    const { model, left } = await limited(`${provider}-1`, [
+      Limit.perHour('rph', 10),
+      Limit.perHour('tph', 100_000),
+      Limit.concurrent('inflight', 1, { leaseMs: 600_000 }),
+    ]);
+    const { usage } = await generateText({ model, prompt: 'How do gates work?', maxRetries: 0 });
+    const streamed = streamText({ model, prompt: 'And who opens them?', maxRetries: 0 });
+    await streamed.consumeStream();
+    const told = (usage.totalTokens ?? Number.NaN) + ((await streamed.totalUsage).totalTokens ?? Number.NaN);
+    expect(told).toBeGreaterThan(20);
+    expect(await left()).toEqual({ rph: 8, tph: 100_000 - told, inflight: 1 });
+  });
+
+  it('rejects a call that is denied, and sends nothing', async () => {
+    const { model } = await limited(`${provider}-2`, [Limit.perHour('rph', 1)]);
+    await generateText({ model, prompt: 'One', maxRetries: 0 });
+    const answers = upstream.answers;
+    await expect(generateText({ model, prompt: 'Two', maxRetries: 0 })).rejects.toBeInstanceOf(RateLimitExceeded);
+    expect(upstream.answers).toBe(answers);
+  });
+
+  it('gives the tokens of a failed call back', async () => {
+    const { model, left } = await limited(`${provider}-3`, [Limit.perHour('rph', 10), Limit.perHour('tph', 5_000)]);
+    Object.assign(upstream.behaviour, { failWith: 500, failTimes: 1 });
+    await expect(generateText({ model, prompt: 'One', maxRetries: 0 })).rejects.toThrow();
+    expect(await left()).toEqual({ rph: 9, tph: 5_000 });
+  });
+});
