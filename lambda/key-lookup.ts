@@ -105,7 +105,8 @@ export class KeyLookup {
 
   #refresh(item: ItemKey, known: Known, atMs: number): void {
     known.refreshing = true;
-    this.#read(item, atMs).catch(() => {
+    // Nobody waits for it: while a Lambda is frozen it can die unnoticed.
+    this.#fetched(item, atMs).catch(() => {
       // It goes on being known for the rest of its life; the next use asks again.
       known.refreshing = false;
     });
@@ -123,6 +124,8 @@ export class KeyLookup {
   async #fetched(item: ItemKey, atMs: number): Promise<ApiKey | undefined> {
     const { store, deadlineMs } = this.#parts;
     const [found] = await store.getItems([item], { signal: AbortSignal.timeout(deadlineMs) });
+    // A read that was under way for long is older news than another that was sent after it.
+    if ((this.#keys.get(item.pk)?.readAtMs ?? 0) > atMs) return found && apiKeyOf(found);
     if (found === undefined) {
       this.#keys.delete(item.pk);
       this.#unknown.set(item.pk, atMs);

@@ -23,12 +23,14 @@ function lookup(secrets: Record<string, { entity: string; expiresAt?: string }>,
     ]),
   );
   const reads: string[] = [];
-  const table = { silent: false, items };
+  const table = { silent: false, items, held: undefined as Promise<void> | undefined };
   const store = {
     async getItems(keys: readonly ItemKey[]) {
       if (table.silent) throw new StoreFailure('no answer', { ambiguous: false, retryable: true, cause: undefined });
       reads.push(...keys.map(({ pk }) => pk));
-      return keys.map((key) => items.get(key.pk) && { ...key, ...items.get(key.pk) });
+      const answer = keys.map((key) => items.get(key.pk) && { ...key, ...items.get(key.pk) });
+      await table.held;
+      return answer;
     },
   } as unknown as Store;
   const parts = { store, clock, namespace: 'tenant', deadlineMs: 1_000, format: 'any', unknownPerSecond: 10, ...more } as const;
@@ -90,6 +92,26 @@ it('a key in use is read anew behind the answer from half a minute on, an unknow
   expect([await keys.entityOf(known), await keys.entityOf(unknown)]).toEqual(['acme', undefined]);
   await vi.waitFor(() => expect(reads).toHaveLength(3));
   expect(await keys.entityOf(known)).toBeUndefined();
+});
+
+it('a read behind the answer that hangs, as of a process that was frozen, is waited for by nobody and overwrites nothing newer', async () => {
+  const secret = guess();
+  const { keys, reads, clock, table } = lookup({ [secret]: { entity: 'acme' } });
+  await keys.entityOf(secret);
+  clock.advance(30_000);
+  let thaw = () => {};
+  table.held = new Promise((resolve) => {
+    thaw = resolve;
+  });
+  expect(await keys.entityOf(secret)).toBe('acme');
+  table.held = undefined;
+  for (const [pk, item] of table.items) table.items.set(pk, { ...item, state: 'revoked' });
+  clock.advance(30_000);
+  expect(await keys.entityOf(secret)).toBeUndefined();
+  thaw();
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(await keys.entityOf(secret)).toBeUndefined();
+  expect(reads).toHaveLength(3);
 });
 
 it('a key whose time is over opens nothing, though it is remembered', async () => {
