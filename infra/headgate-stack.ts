@@ -4,6 +4,7 @@ import type { Construct } from 'constructs';
 import { type ApiOptions, HeadgateApi } from './headgate-api.js';
 import { type AuthorizerOptions, HeadgateAuthorizer } from './headgate-authorizer.js';
 import { functionOptions, type HeadgateFunctionOptions } from './headgate-function.js';
+import { HeadgateMonitoring, type MonitoringOptions } from './headgate-monitoring.js';
 import { HeadgateTable, type HeadgateTableProps } from './headgate-table.js';
 import { LlmGateway, type LlmPrices, type LlmUpstreams } from './llm-gateway.js';
 import { UsageAggregator } from './usage-aggregator.js';
@@ -37,6 +38,12 @@ export interface HeadgateStackProps
    * @default - by Headgate keys, and on the provider
    */
   readonly access?: AuthorizerOptions;
+
+  /**
+   * How alarms and dashboard are to be; false: there are none.
+   * @default - alarms that only show, and a dashboard
+   */
+  readonly monitoring?: MonitoringOptions | false;
 }
 
 /** All of Headgate in one stack: the table, its usage aggregator, the HTTP API and the LLM gateway behind its authorizer. */
@@ -47,6 +54,8 @@ export class HeadgateStack extends Stack {
   readonly api: HeadgateApi;
   readonly authorizer: HeadgateAuthorizer;
   readonly gateway: LlmGateway;
+  /** Undefined where none was wanted. */
+  readonly monitoring: HeadgateMonitoring | undefined;
 
   constructor(scope: Construct, id: string, props: HeadgateStackProps = {}) {
     super(scope, id, props);
@@ -78,6 +87,12 @@ export class HeadgateStack extends Stack {
       upstreams: props.upstreams,
       prices: props.prices,
     });
+
+    const { namespace, monitoring = {} } = props;
+    const { table, usage, api, authorizer, gateway } = this;
+    this.monitoring = monitoring
+      ? new HeadgateMonitoring(this, 'Monitoring', { ...monitoring, table, namespace, usage, api, authorizer, gateway })
+      : undefined;
 
     // The REST API puts out its own address.
     new CfnOutput(this, 'TableName', { value: this.table.table.tableName });

@@ -1,4 +1,5 @@
 /** The public names of `headgate/cdk`: the whole stack, and its constructs for use in other CDK apps. */
+export type { AlarmThresholds } from './headgate-alarms.js';
 export { type ApiOptions, HeadgateApi, type HeadgateApiProps } from './headgate-api.js';
 export {
   type AcceptedTokens,
@@ -14,6 +15,7 @@ export {
   type HeadgateFunctionProps,
 } from './headgate-function.js';
 export { HeadgateManifest, type HeadgateManifestProps } from './headgate-manifest.js';
+export { HeadgateMonitoring, type HeadgateMonitoringProps, type MonitoringOptions } from './headgate-monitoring.js';
 export { HeadgateStack, type HeadgateStackProps } from './headgate-stack.js';
 export {
   HeadgateTable,

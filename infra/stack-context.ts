@@ -8,14 +8,18 @@ import type { HeadgateStackProps } from './headgate-stack.js';
  *     namespace        the tenant whose limits apply                     default
  *     tableName        the table's name                                  headgate
  *     removalPolicy    retain | destroy: the table when the stack goes   retain
+ *     monitoring       on | off: alarms and a dashboard                  on
  *
  * Throws when a value is not one of these.
  */
-export function stackPropsFromContext(node: Node): Pick<HeadgateStackProps, 'namespace' | 'removalPolicy' | 'tableName'> {
+export function stackPropsFromContext(
+  node: Node,
+): Pick<HeadgateStackProps, 'monitoring' | 'namespace' | 'removalPolicy' | 'tableName'> {
   return {
     namespace: text(node, 'namespace'),
     tableName: text(node, 'tableName'),
     removalPolicy: removalPolicy(text(node, 'removalPolicy')),
+    monitoring: monitoring(text(node, 'monitoring')),
   };
 }
 
@@ -26,6 +30,12 @@ function text(node: Node, key: string): string | undefined {
     throw new Error(`Expected the context key ${key} to be a string that is not empty, got ${JSON.stringify(value)}`);
   }
   return value;
+}
+
+function monitoring(value: string | undefined): false | undefined {
+  if (value === undefined || value === 'on') return undefined;
+  if (value === 'off') return false;
+  throw new Error(`Expected the context key monitoring to be on or off, got ${value}`);
 }
 
 function removalPolicy(value: string | undefined): RemovalPolicy | undefined {

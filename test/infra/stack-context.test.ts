@@ -8,6 +8,7 @@ const propsOf = (context: Record<string, unknown>) => stackPropsFromContext(new 
 describe('the stack’s props from the context', () => {
   it.each([
     { when: 'nothing is given', context: {}, props: {} },
+    { when: 'there are to be no alarms', context: { monitoring: 'off' }, props: { monitoring: false } },
     { when: 'the table may go', context: { removalPolicy: 'destroy' }, props: { removalPolicy: RemovalPolicy.DESTROY } },
     {
       when: 'all is given',
@@ -24,6 +25,7 @@ describe('the stack’s props from the context', () => {
       context: { removalPolicy: 'keep' },
       message: 'removalPolicy to be retain or destroy, got keep',
     },
+    { when: 'monitoring is unknown', context: { monitoring: 'some' }, message: 'monitoring to be on or off, got some' },
     { when: 'a name is empty', context: { tableName: '' }, message: 'tableName to be a string that is not empty, got ""' },
     { when: 'a name is a number', context: { namespace: 7 }, message: 'namespace to be a string that is not empty, got 7' },
   ])('are refused when $when', ({ context, message }) => {
