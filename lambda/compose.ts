@@ -8,6 +8,7 @@ import type { OnUnavailable } from '../lib/limiter-options.js';
 import { DynamoStore } from '../lib/store/dynamo-store.js';
 import type { Store } from '../lib/store/store.js';
 import { type HandlerMetrics, metricsOf } from './handler-metrics.js';
+import { freshKeys } from './lease-keys.js';
 
 /** What the handlers share, made once per cold start from the environment. */
 export interface Composition {
@@ -22,7 +23,7 @@ export interface Composition {
   readonly onUnavailable: OnUnavailable;
   /** Undefined: nothing is measured. */
   readonly metrics: HandlerMetrics | undefined;
-  /** Reads the signing key at the first use. */
+  /** Reads the signing keys at the first use, and again when they may have been rotated. */
   readonly tokens: () => Promise<LeaseTokens>;
 }
 
@@ -58,7 +59,6 @@ function composed(env: NodeJS.ProcessEnv): Composition {
   const onUnavailable = policyOf(env.HEADGATE_ON_UNAVAILABLE || 'deny');
   const leaseSeconds = leaseSecondsOf(env.HEADGATE_LEASE_SECONDS || String(LEASE_LIFETIME_SECONDS));
   const metrics = metricsOf(env, tableName, namespace);
-  let tokens: Promise<LeaseTokens> | undefined;
   return {
     client,
     tableName,
@@ -69,16 +69,11 @@ function composed(env: NodeJS.ProcessEnv): Composition {
     onUnavailable,
     metrics,
     limiter: new RateLimiter({ store, clock, namespace, deadlineMs, onUnavailable, onEvent: metrics?.onEvent }),
-    tokens() {
-      tokens ??= leaseKeys(env).then(
-        (found) => leaseTokens(found, namespace, leaseSeconds),
-        (error: unknown) => {
-          tokens = undefined;
-          throw error;
-        },
-      );
-      return tokens;
-    },
+    tokens: freshKeys(
+      () => leaseKeys(env),
+      (keys) => leaseTokens(keys, namespace, leaseSeconds),
+      clock,
+    ),
   };
 }
 

@@ -11,8 +11,8 @@ import { type BucketState, type Operation, type Store, StoreFailure, type Transa
 /** How a lease was ended over HTTP. The record of it outlives every token of the lease. */
 export type Ending = { readonly kind: 'adjust'; readonly actual: Tokens } | { readonly kind: 'release' };
 
-/** A token is good for minutes after its start, which lies a day ahead at most. */
-const RECORD_LIFE_SECONDS = 2 * 86_400;
+/** A token is good for a day at most after its start, which lies a day ahead at most; and clocks differ. */
+const RECORD_LIFE_SECONDS = 3 * 86_400;
 const BUCKET_LIFE_SECONDS = 35 * 86_400;
 const MOST_ATTEMPTS = 8;
 const FIRST_BACKOFF_MS = 5;

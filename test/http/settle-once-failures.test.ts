@@ -73,7 +73,7 @@ it('the record of an ending outlives every token of its lease, which may start a
   const { store, end, state, namespace } = await ending(memory.fresh);
   await end(release);
   const [record] = await store.getItems([{ pk: leasePk(namespace, state.id), sk: LEASE_SK }]);
-  expect(record).toMatchObject({ ending: 'release', ttl: START_MS / 1_000 + 172_800 });
+  expect(record).toMatchObject({ ending: 'release', ttl: START_MS / 1_000 + 259_200 });
 });
 
 it('an ending that meets another window with each attempt gives up, changes nothing and says so', async () => {
