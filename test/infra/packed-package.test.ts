@@ -54,12 +54,20 @@ const { dependencies, peerDependencies, exports } = JSON.parse(readFileSync('pac
   readonly peerDependencies: Readonly<Record<string, string>>;
   readonly exports: Readonly<Record<string, unknown>>;
 };
+/** What acquiring in the namespace `search` needs. */
+const ACQUIRING = [
+  { Effect: 'Allow', Action: ['dynamodb:UpdateItem', 'dynamodb:GetItem'], Condition: keys('search#b#*') },
+  { Effect: 'Allow', Action: 'dynamodb:BatchGetItem', Condition: keys('search#config', 'search#e#*') },
+];
 const TSC = realpathSync('node_modules/typescript/bin/tsc');
 
 describe.skipIf(!isBuilt && !isLong)('the packed package, of a build that is not older than its sources (npm run build)', () => {
   const folder = mkdtempSync(join(tmpdir(), 'headgate-packed-'));
   afterAll(() => rmSync(folder, { recursive: true }));
-  const run = (...args: string[]) => spawnSync(process.execPath, args, { cwd: folder, encoding: 'utf8' });
+  const env = { ...process.env, CDK_OUTDIR: join(folder, 'page.out') };
+  const run = (...args: string[]) => spawnSync(process.execPath, args, { cwd: folder, env, encoding: 'utf8' });
+  const compiled = (file: string): string =>
+    run(TSC, '--module', 'nodenext', '--target', 'es2023', '--strict', '--skipLibCheck', '--types', '', file).stdout;
 
   beforeAll(() => {
     if (!isBuilt) execFileSync(process.execPath, ['build.mjs']);
@@ -94,8 +102,7 @@ describe.skipIf(!isBuilt && !isLong)('the packed package, of a build that is not
 
   it('stands behind an API of somebody’s own: their app compiles against its types and synthesizes to an authorizer with its function', () => {
     writeFileSync(join(folder, 'app.ts'), APP);
-    const compiler = ['--module', 'nodenext', '--target', 'es2023', '--strict', '--skipLibCheck', '--types', '', 'app.ts'];
-    expect(run(TSC, ...compiler).stdout).toBe('');
+    expect(compiled('app.ts')).toBe('');
     const { stderr, status } = run('app.js');
     expect([stderr, status]).toEqual(['', 0]);
 
@@ -123,4 +130,71 @@ describe.skipIf(!isBuilt && !isLong)('the packed package, of a build that is not
       Manifest: expect.stringContaining('gpt-4o'),
     });
   }, 120_000);
+
+  describe('with the app of docs/deploy.md', () => {
+    const page = readFileSync('docs/deploy.md', 'utf8');
+    const blocks = (language: string): readonly string[] =>
+      [...page.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, 'gm'))].map(([, text = '']) => text);
+    const templateOf = (stack: string) =>
+      Template.fromJSON(JSON.parse(readFileSync(join(folder, 'page.out', `${stack}.template.json`), 'utf8')));
+
+    beforeAll(() => {
+      mkdirSync(join(folder, 'limits'));
+      for (const text of blocks('yaml')) writeFileSync(join(folder, /^# (limits\/\S+)$/m.exec(text)?.[1] ?? ''), text);
+      writeFileSync(join(folder, 'page.ts'), `${blocks('ts').join('\n')}\napp.synth();\n`);
+      expect(compiled('page.ts')).toBe('');
+      const { stderr, status } = run('page.js');
+      expect([stderr, status]).toEqual(['', 0]);
+    }, 120_000);
+
+    it('each region has its share of what both may use', () => {
+      const shares = ['Headgate', 'HeadgateAmerica'].map((stack) => {
+        const { Manifest: manifest } = onlyResource(templateOf(stack), 'Custom::HeadgateManifest').Properties;
+        return JSON.parse(manifest).resources['gpt-4o'].limits.tpm;
+      });
+      expect(shares).toEqual(['400000/minute', '200000/minute']);
+    });
+
+    it('the other account is let in by the table’s own policy, to one namespace, and its role by its own', () => {
+      const given = statementsOf(
+        onlyResource(templateOf('Headgate'), 'AWS::DynamoDB::Table').Properties.ResourcePolicy.PolicyDocument,
+      );
+      expect(given.map(({ Principal, ...statement }) => [JSON.stringify(Principal), statement])).toEqual(
+        ACQUIRING.map((statement) => [expect.stringContaining('444455556666'), { ...statement, Resource: '*' }]),
+      );
+      expect(statementsOf(onlyResource(templateOf('Search'), 'AWS::IAM::Policy').Properties.PolicyDocument)).toEqual(
+        ACQUIRING.map((statement) => ({ ...statement, Resource: 'arn:aws:dynamodb:eu-west-1:111122223333:table/headgate' })),
+      );
+    });
+
+    it('every role has the boundary, every function’s role the prefix, and the table the tag; it goes with its stack', () => {
+      const template = templateOf('HeadgateBounded');
+      const roles = resourcesOf(template, 'AWS::IAM::Role').map(({ Properties }) => Properties);
+      expect(roles.map(({ PermissionsBoundary }) => JSON.stringify(PermissionsBoundary))).toEqual(
+        roles.map(() => expect.stringContaining(':policy/developers')),
+      );
+      expect(new Set(roles.map(({ RoleName }) => RoleName))).toEqual(
+        new Set([
+          undefined,
+          ...['api', 'authorizer', 'gateway', 'aggregator', 'manifest'].map((handler) => `platform-${handler}`),
+        ]),
+      );
+      const { Properties, DeletionPolicy } = onlyResource(template, 'AWS::DynamoDB::Table');
+      expect([Properties.Tags, Properties.DeletionProtectionEnabled, DeletionPolicy]).toEqual([
+        [{ Key: 'cost-centre', Value: '4711' }],
+        false,
+        'Delete',
+      ]);
+    });
+  });
 });
+
+interface PolicyDocument {
+  readonly Statement: readonly Readonly<Record<string, unknown>>[];
+}
+
+const statementsOf = ({ Statement }: PolicyDocument) => Statement;
+
+function keys(...patterns: readonly string[]) {
+  return { 'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': patterns } };
+}
