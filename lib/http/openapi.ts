@@ -1,8 +1,7 @@
-import { ROUTE_CONTRACTS, type RouteContract } from './route-contracts.js';
+import { PROBLEMS_OF_EVERY_ROUTE, ROUTE_CONTRACTS, type RouteContract } from './route-contracts.js';
 import { API_ROUTES, type ApiRoute } from './routes.js';
 import { ANSWERS, BODIES, NAME } from './schemas.js';
 
-const EVERY_ROUTE = [400, 413, 500, 503];
 const TITLES: Readonly<Record<number, string>> = {
   400: 'What is wrong, with the field',
   403: 'Disabled, or not allowed by the tier',
@@ -63,7 +62,7 @@ function operation(
       ...(answer !== undefined && { content: { 'application/json': { schema: ref(answer) } } }),
     },
   ]);
-  const refused = [...EVERY_ROUTE, ...problems]
+  const refused = [...PROBLEMS_OF_EVERY_ROUTE, ...problems]
     .sort((one, other) => one - other)
     .map((status) => [
       String(status),

@@ -11,9 +11,12 @@ export interface RouteContract {
   readonly query?: readonly string[];
   /** Its answers when all went well; undefined: no body. */
   readonly answers: Readonly<Record<number, keyof typeof ANSWERS | undefined>>;
-  /** Which problems it may answer with, beside 400, 413, 500 and 503. */
+  /** Which problems it may answer with, beside those of every route. */
   readonly problems?: readonly number[];
 }
+
+/** Problems that any route may answer with. */
+export const PROBLEMS_OF_EVERY_ROUTE: readonly number[] = [400, 413, 500, 503];
 
 const PAGE = ['after', 'limit'] as const;
 

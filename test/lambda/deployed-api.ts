@@ -1,15 +1,34 @@
 import { randomUUID } from 'node:crypto';
+import { Ajv2020 } from 'ajv/dist/2020.js';
 import type { APIGatewayProxyEvent, APIGatewayProxyResult } from 'aws-lambda';
+import { expect } from 'vitest';
 import type { HeadgateAdmin } from '../../lib/admin.js';
+import { PROBLEMS_OF_EVERY_ROUTE, ROUTE_CONTRACTS, type RouteContract } from '../../lib/http/route-contracts.js';
+import { ANSWERS } from '../../lib/http/schemas.js';
 import { coldStart, deployed, slow } from './cold-start.js';
 import { proxyEvent, type Request } from './events.js';
 
 export type Handler = (event: APIGatewayProxyEvent) => Promise<APIGatewayProxyResult>;
 
-/** The answer to a request, its body read. */
+/** The answer to a request, its body read: every answer of every test is held to what the API's description says of its route. */
 export async function answered(by: Handler, request: Request) {
-  const { statusCode, headers = {}, body } = await by(proxyEvent(request));
-  return { status: statusCode, headers, body: body === '' ? undefined : JSON.parse(body) };
+  const { statusCode, headers = {}, body: text } = await by(proxyEvent(request));
+  const body = text === '' ? undefined : JSON.parse(text);
+  expect(strayingFrom(`${request.method ?? 'GET'} ${request.resource}`, statusCode, body)).toBeUndefined();
+  return { status: statusCode, headers, body };
+}
+
+const ajv = new Ajv2020({ allowUnionTypes: true });
+
+/** What an answer has that its route's contract has not; undefined: nothing, or no such route. */
+function strayingFrom(route: string, status: number, body: unknown): string | undefined {
+  const contract = (ROUTE_CONTRACTS as Partial<Record<string, RouteContract>>)[route];
+  if (contract === undefined) return undefined;
+  const told = [...Object.keys(contract.answers).map(Number), ...PROBLEMS_OF_EVERY_ROUTE, ...(contract.problems ?? [])];
+  if (!told.includes(status)) return `${route} tells of no ${status}`;
+  const name = status < 400 ? contract.answers[status] : 'problem';
+  if (name === undefined) return body === undefined ? undefined : `${route} tells of no body with ${status}`;
+  return ajv.validate(ANSWERS[name], body) ? undefined : `${route}: ${ajv.errorsText()}`;
 }
 
 /** A body as JSON, unless it is text already. */
