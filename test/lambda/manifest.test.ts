@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { HeadgateAdmin } from '../../lib/admin.js';
 import { SystemClock } from '../../lib/clock.js';
+import { Limit } from '../../lib/core/limit.js';
 import { ApplyLease } from '../../lib/manifest/apply-lease.js';
 import { ManifestAdmin } from '../../lib/manifest/index.js';
 import { DynamoStore } from '../../lib/store/dynamo-store.js';
@@ -97,6 +98,22 @@ describe('the manifest of a deployment', () => {
     expect(await rpm()).toBe(60);
     expect([updated.PhysicalResourceId, back.PhysicalResourceId]).toEqual([physicalId, physicalId]);
     expect(back.Data?.summary).toBe('Revision 3: 0 created, 1 changed, 0 removed, 0 adopted, 2 unchanged, 0 kept.');
+  });
+
+  it('brings back what was changed by hand since', async () => {
+    const former = properties();
+    const { PhysicalResourceId: physicalId } = (await cloudFormation.send({ type: 'Create', properties: former })).answer;
+    await admin().setLimits({ system: true }, [Limit.perMinute('rpm', 5)]);
+
+    const { answer } = await cloudFormation.send({
+      type: 'Update',
+      properties: properties({ Prune: 'true' }),
+      old: former,
+      physicalId,
+    });
+
+    expect(answer.Data).toMatchObject({ changed: 1, unchanged: 2 });
+    expect(await rpm()).toBe(60);
   });
 
   it.each([
