@@ -9,8 +9,8 @@ export const BUNDLED = {
   target: 'node24',
   format: 'esm',
   mainFields: ['module', 'main'],
-  // The Lambda runtime carries it; only a handler that reads the lease key loads it, once.
-  external: ['@aws-sdk/client-secrets-manager'],
+  // The Lambda runtime carries them; a handler loads one when it first needs it.
+  external: ['@aws-sdk/client-secrets-manager', '@aws-sdk/client-sqs'],
   banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
 };
 

@@ -9,6 +9,7 @@ import { addKeyCommands } from './commands/key.js';
 import { addLimitsCommands } from './commands/limits.js';
 import { addNamespaceCommands } from './commands/namespace.js';
 import { addPresetCommands } from './commands/presets.js';
+import { addReplay } from './commands/replay.js';
 import { addTableCommands } from './commands/table.js';
 import { addUsage } from './commands/usage.js';
 import { executor, type Terminal } from './execute.js';
@@ -57,6 +58,7 @@ export function program(terminal: Terminal): Command {
   addBucketCommands(root, execute);
   addUsage(root, execute);
   addAudit(root, execute);
+  addReplay(root, execute);
   addTableCommands(root, execute);
   addDoctor(root, execute);
   addCompletion(root, terminal);

@@ -96,6 +96,7 @@ export class HeadgateStack extends Stack {
 
     // The REST API puts out its own address.
     new CfnOutput(this, 'TableName', { value: this.table.table.tableName });
+    new CfnOutput(this, 'UnbookedQueueUrl', { value: this.usage.failures.queueUrl });
     new CfnOutput(this, 'LlmUrl', { value: this.api.restApi.urlForPath('/llm') });
   }
 }

@@ -20,29 +20,31 @@ export interface UsageAggregatorProps extends HeadgateFunctionOptions {
  * Only writes of bucket items reach it. Its own usage rows must not (each would call it again), nor a REMOVE: neither the TTL's nor an
  * operator's is consumption. A full batch groups the most writes of a bucket into one; five seconds is the most a row lags behind.
  *
- * Lambda's defaults retry a failing batch until the records leave the stream, with all other tenants waiting behind it. Here a failed
- * batch is split down to the failing record, which is given up after six hours; its position in the stream goes to the queue, and for
- * eighteen hours more the stream still holds the record to look at.
+ * A record that no delivery would book goes to the queue at once, with its images. What fails otherwise passes, as when the table is out of reach:
+ * it comes again until it is twelve hours old, however often that is, split down to the failing record. Then its position in the stream goes to the
+ * queue, and for twelve hours more the stream still holds the record. `headgate replay` counts both.
  */
 export class UsageAggregator extends Construct {
   readonly function: HeadgateFunction;
-  /** Stream positions (not the records themselves) that were given up, kept 14 days. */
+  /** Records that cannot be booked, and stream positions that were given up: kept 14 days, for `headgate replay`. */
   readonly failures: Queue;
 
   constructor(scope: Construct, id: string, props: UsageAggregatorProps) {
     super(scope, id);
+    this.failures = new Queue(this, 'Failures', {
+      encryption: QueueEncryption.SQS_MANAGED,
+      enforceSSL: true,
+      retentionPeriod: Duration.days(14),
+    });
     this.function = new HeadgateFunction(this, 'Aggregator', {
       ...functionOptions(props),
       handler: 'aggregator',
       description: "Headgate: adds the buckets' changes to the usage rows",
       timeout: Duration.minutes(1),
       memorySizeMb: 512,
+      environment: { HEADGATE_UNBOOKED_QUEUE: this.failures.queueUrl },
     });
-    this.failures = new Queue(this, 'Failures', {
-      encryption: QueueEncryption.SQS_MANAGED,
-      enforceSSL: true,
-      retentionPeriod: Duration.days(14),
-    });
+    this.failures.grantSendMessages(this.function.lambda);
     this.function.lambda.addEventSource(
       new DynamoEventSource(props.table.table, {
         startingPosition: StartingPosition.TRIM_HORIZON,
@@ -57,8 +59,8 @@ export class UsageAggregator extends Construct {
         parallelizationFactor: props.parallelization ?? 4,
         bisectBatchOnError: true,
         reportBatchItemFailures: true,
-        retryAttempts: 100,
-        maxRecordAge: Duration.hours(6),
+        retryAttempts: 10_000,
+        maxRecordAge: Duration.hours(12),
         onFailure: new SqsDlq(this.failures),
       }),
     );

@@ -108,6 +108,9 @@ export function usageSk(period: UsagePeriod, start: string, key: BucketKey): str
 /** What the sort keys of all usage rows of one period begin with, up to the `#` before the resource. */
 export const usageSkPrefix = (period: UsagePeriod, start: string): string => `usage#${period}#${start}`;
 
+/** The mark, beside a usage row, that the record at this position (40 digits) was replayed into it. */
+export const replayedSk = (position: string, usageSk: string): string => `replayed#${position}#${usageSk}`;
+
 /** What the sort key of a usage row names, beside the shard. */
 export interface UsageRowKey {
   readonly period: string;

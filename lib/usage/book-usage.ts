@@ -1,14 +1,27 @@
 /** Books changes of buckets into usage rows, each change once, however often and in whatever batches it is delivered. */
 import type { BucketChange, BucketChanges, RecordFailure } from './bucket-changes.js';
-import { type RowAddition, type RowChanges, rowAddition, usageRows } from './usage-rows.js';
+import { type RowAddition, type RowChanges, rowAddition, type UsageRowId, usageRows } from './usage-rows.js';
 
 /** Where usage rows are kept. */
 export interface UsageRowStore {
   /**
    * Counts the whole addition and moves the row's last position to `lastPosition`, if the row has none or one below `firstPosition`.
-   * Otherwise changes nothing and answers the row's last position. One atomic step.
+   * Otherwise changes nothing and answers the row's last position. One atomic step. Throws `RowRefused` where the row, as it is stored, can take no
+   * such addition: then nothing was counted, and sending it again is of no use.
    */
   add(addition: RowAddition): Promise<AdditionOutcome>;
+}
+
+/** The row was not changed, and will not be before somebody repairs it. */
+export class RowRefused extends Error {
+  override readonly name = 'RowRefused';
+}
+
+/** What one row has not counted. */
+export interface RowFailure extends RecordFailure {
+  readonly row: UsageRowId;
+  /** From `sequenceNumber` on, never empty. */
+  readonly changes: readonly BucketChange[];
 }
 
 export type AdditionOutcome = { readonly counted: true } | { readonly counted: false; readonly lastPosition: string };
@@ -28,8 +41,8 @@ const ROWS_AT_A_TIME = 24;
  *
  * Concurrent bookings of the same records (a delivery that timed out and still runs) meet the same condition.
  */
-export async function bookUsage(store: UsageRowStore, buckets: readonly BucketChanges[]): Promise<RecordFailure[]> {
-  const failures: RecordFailure[] = [];
+export async function bookUsage(store: UsageRowStore, buckets: readonly BucketChanges[]): Promise<RowFailure[]> {
+  const failures: RowFailure[] = [];
   const rows = buckets.flatMap(usageRows).values();
   const bookRows = async (): Promise<void> => {
     for (const row of rows) {
@@ -43,7 +56,7 @@ export async function bookUsage(store: UsageRowStore, buckets: readonly BucketCh
 }
 
 /** Counts what the row has not counted of these changes. Ends: every refusal names a position that drops at least the first change. */
-async function bookRow(store: UsageRowStore, row: RowChanges): Promise<RecordFailure | undefined> {
+async function bookRow(store: UsageRowStore, row: RowChanges): Promise<RowFailure | undefined> {
   let changes: readonly BucketChange[] = row.changes;
   try {
     while (changes.length > 0) {
@@ -56,6 +69,6 @@ async function bookRow(store: UsageRowStore, row: RowChanges): Promise<RecordFai
     }
     return undefined;
   } catch (cause) {
-    return { sequenceNumber: changes[0]?.sequenceNumber ?? '', cause };
+    return { sequenceNumber: changes[0]?.sequenceNumber ?? '', cause, row: { pk: row.pk, sk: row.sk }, changes };
   }
 }

@@ -57,6 +57,11 @@ export interface RecordFailure {
   readonly cause: unknown;
 }
 
+/** A record that cannot be read, now or ever, by this version. */
+export interface MalformedRecord extends RecordFailure {
+  readonly record: StreamRecord;
+}
+
 /**
  * The changes in a batch, bucket by bucket, and the records that cannot be read. A record delivered twice is one change.
  * Not a change: an item that is no bucket, a removal (the TTL deletes idle buckets; what they consumed stays consumed), a write that
@@ -65,10 +70,10 @@ export interface RecordFailure {
  */
 export function readBucketChanges(records: readonly StreamRecord[]): {
   readonly buckets: readonly BucketChanges[];
-  readonly malformed: readonly RecordFailure[];
+  readonly malformed: readonly MalformedRecord[];
 } {
   const byBucket = new Map<string, { bucket: BucketKey; changes: Map<string, BucketChange> }>();
-  const malformed: RecordFailure[] = [];
+  const malformed: MalformedRecord[] = [];
   for (const record of records) {
     try {
       const bucket = bucketOf(record);
@@ -80,7 +85,7 @@ export function readBucketChanges(records: readonly StreamRecord[]): {
       byBucket.set(pk, entry);
       entry.changes.set(change.position, change);
     } catch (cause) {
-      malformed.push({ sequenceNumber: sequenceNumberOf(record) ?? '', cause });
+      malformed.push({ sequenceNumber: sequenceNumberOf(record) ?? '', cause, record });
     }
   }
   const buckets = [...byBucket.values()].map(({ bucket, changes }) => ({

@@ -1,6 +1,11 @@
-import { ConditionalCheckFailedException, type DynamoDBClient, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
+import {
+  ConditionalCheckFailedException,
+  type DynamoDBClient,
+  DynamoDBServiceException,
+  UpdateItemCommand,
+} from '@aws-sdk/client-dynamodb';
 import { LAST_SEQUENCE } from '../store/schema.js';
-import type { AdditionOutcome, UsageRowStore } from './book-usage.js';
+import { type AdditionOutcome, RowRefused, type UsageRowStore } from './book-usage.js';
 import { addToUsageRow } from './usage-requests.js';
 import type { RowAddition } from './usage-rows.js';
 
@@ -19,6 +24,9 @@ export class DynamoUsageRows implements UsageRowStore {
       await this.client.send(new UpdateItemCommand(addToUsageRow(this.tableName, addition)));
       return { counted: true };
     } catch (error) {
+      // The SDK has no class for it. A counter that is no number, an item that has grown beyond 400 KB.
+      if (error instanceof DynamoDBServiceException && error.name === 'ValidationException')
+        throw new RowRefused(`${addition.pk} ${addition.sk}: ${error.message}`, { cause: error });
       if (!(error instanceof ConditionalCheckFailedException)) throw error;
       const lastPosition = error.Item?.[LAST_SEQUENCE]?.S;
       if (lastPosition === undefined) throw error;

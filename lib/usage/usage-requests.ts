@@ -1,10 +1,16 @@
 /** Usage rows as DynamoDB requests: pure values, built here and sent elsewhere. */
-import type { AttributeValue, QueryCommandInput, UpdateItemCommandInput } from '@aws-sdk/client-dynamodb';
+import type {
+  AttributeValue,
+  QueryCommandInput,
+  TransactWriteItemsCommandInput,
+  UpdateItemCommandInput,
+} from '@aws-sdk/client-dynamodb';
 import {
   DENIALS,
   LAST_SEQUENCE,
   PK,
   REQUESTS,
+  replayedSk,
   SK,
   TTL,
   USAGE_CONSUMED_PREFIX,
@@ -49,6 +55,48 @@ export function addToUsageRow(tableName: string, addition: RowAddition): UpdateI
     ExpressionAttributeNames: names,
     ExpressionAttributeValues: values,
     ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
+  };
+}
+
+/**
+ * The transaction that counts a record which was set aside, once for good: with it goes a mark that this row has it, and a mark that is there refuses it
+ * all. `moved`: whether the row has counted later records by now. Where it has not, its last position moves to the record, so that the stream cannot
+ * bring it once more; where it has, it stays.
+ *
+ *     failed condition    0: replayed before      1: the row has moved, or, with `moved`, has not
+ */
+export function replayIntoUsageRow(
+  tableName: string,
+  addition: RowAddition,
+  moved: boolean,
+  markTtlSeconds: number,
+): TransactWriteItemsCommandInput {
+  const { ReturnValuesOnConditionCheckFailure: _, ...update } = addToUsageRow(tableName, addition);
+  const { ':first': first, ...values } = update.ExpressionAttributeValues ?? {};
+  if (first === undefined) throw new Error('Expected the addition to have a first position');
+  const late = {
+    ...update,
+    UpdateExpression: update.UpdateExpression?.replace('#last = :last, ', ''),
+    ConditionExpression: '#last >= :last',
+    ExpressionAttributeValues: values,
+  };
+  const mark = {
+    [PK]: { S: addition.pk },
+    [SK]: { S: replayedSk(addition.lastPosition, addition.sk) },
+    [TTL]: number(markTtlSeconds),
+  };
+  return {
+    TransactItems: [
+      {
+        Put: {
+          TableName: tableName,
+          Item: mark,
+          ConditionExpression: 'attribute_not_exists(#pk)',
+          ExpressionAttributeNames: { '#pk': PK },
+        },
+      },
+      { Update: (moved ? late : update) as UpdateItemCommandInput & { UpdateExpression: string } },
+    ],
   };
 }
 

@@ -13,10 +13,13 @@ import {
 import type { BucketChange, BucketChanges } from './bucket-changes.js';
 import { periodStartMs, periodStartText, usageTtlSeconds } from './usage-period.js';
 
-/** What belongs into one usage row. */
-export interface RowChanges {
+export interface UsageRowId {
   readonly pk: string;
   readonly sk: string;
+}
+
+/** What belongs into one usage row. */
+export interface RowChanges extends UsageRowId {
   readonly resource: string;
   /** When the row may be deleted; undefined: never. */
   readonly ttlSeconds: number | undefined;

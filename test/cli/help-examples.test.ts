@@ -5,14 +5,18 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { program } from '../../cli/program.js';
 import { HeadgateAdmin, Limit } from '../../lib/index.js';
 import { createTestTable, testClient, testEndpoint } from '../support/dynamodb.js';
+import { SqsStub } from '../support/sqs-stub.js';
 import { BuiltCli } from './cli-process.js';
 
 let cli: BuiltCli;
 let table: string;
 let keyId: string;
+let queueUrl: string;
+const queue = new SqsStub();
 
 beforeAll(async () => {
   cli = await BuiltCli.build();
+  queueUrl = await queue.start();
   await writeFile(join(cli.folder, 'headgate.yaml'), 'version: 1\nsystem:\n  limits: { rpm: 60/minute, tpm: 100000/minute }\n');
   table = await createTestTable();
   const admin = new HeadgateAdmin({ client: testClient(), tableName: table });
@@ -22,7 +26,10 @@ beforeAll(async () => {
   await admin.setLimits({ entity: 'acme', resource: 'gpt-4o' }, limits);
   keyId = (await admin.createKey({ entity: 'key-1' })).keyId;
 });
-afterAll(() => cli.remove());
+afterAll(async () => {
+  await queue.stop();
+  await cli.remove();
+});
 
 /** The lines of a command's help, and of those below it, that show how `headgate` is called. */
 function examples(command: Command): readonly string[] {
@@ -41,6 +48,7 @@ const here = (line: string): string =>
     .replace('headgate.yaml', join(cli.folder, 'headgate.yaml'))
     .replace('--table headgate', `--table ${table}`)
     .replace('http://127.0.0.1:8000', testEndpoint())
+    .replace('https://sqs.eu-west-1.amazonaws.com/123456789012/headgate-unbooked', queueUrl)
     .replace('1f0c9a7b52e4d86310', keyId);
 
 it('every example in the help of every command does what it says', { timeout: 120_000 }, async () => {

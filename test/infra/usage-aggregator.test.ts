@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { bucketPk, configPk, credentialPk, entityPk, leasePk } from '../../lib/store/schema.js';
-import { onlyResource, stackTemplate, statementsOf } from './stack-template.js';
+import { functionOf, onlyResource, stackTemplate, statementsOf } from './stack-template.js';
 
 const template = stackTemplate();
 const eventSource = onlyResource(template, 'AWS::Lambda::EventSourceMapping').Properties;
@@ -22,9 +22,10 @@ describe('the event source of the aggregator', () => {
     });
   });
 
-  it('gives a failing record up while the stream still holds it for a replay', () => {
-    expect(eventSource.MaximumRetryAttempts).toBeGreaterThan(0);
-    expect(eventSource.MaximumRecordAgeInSeconds).toBeLessThanOrEqual(12 * 3600);
+  it('gives a failing record up by its age alone, while the stream still holds it for a replay', () => {
+    // Lambda waits a minute at most between two attempts: ten thousand outlast the twelve hours.
+    expect(eventSource.MaximumRetryAttempts).toBe(10_000);
+    expect(eventSource.MaximumRecordAgeInSeconds).toBe(12 * 3600);
     expect(eventSource.DestinationConfig.OnFailure.Destination['Fn::GetAtt'][0]).toMatch(/^UsageFailures/);
   });
 
@@ -33,7 +34,16 @@ describe('the event source of the aggregator', () => {
   });
 });
 
-describe('the queue of given-up records', () => {
+describe('the queue of records that are not booked', () => {
+  it('keeps them fourteen days, and the aggregator knows it and may send to it', () => {
+    const [[id, queue] = ['', undefined], ...others] = Object.entries(template.findResources('AWS::SQS::Queue'));
+    expect(others).toEqual([]);
+    expect(queue?.Properties.MessageRetentionPeriod).toBe(14 * 86_400);
+    expect(functionOf(template, 'aggregator').Properties.Environment.Variables.HEADGATE_UNBOOKED_QUEUE).toEqual({ Ref: id });
+    const sends = statementsOf(template, 'aggregator').filter(({ Action }) => Action.includes('sqs:SendMessage'));
+    expect(sends.map(({ Resource }) => Resource)).toContainEqual([{ 'Fn::GetAtt': [id, 'Arn'] }]);
+  });
+
   it('is encrypted and refuses connections without TLS', () => {
     expect(onlyResource(template, 'AWS::SQS::Queue').Properties.SqsManagedSseEnabled).toBe(true);
     expect(onlyResource(template, 'AWS::SQS::QueuePolicy').Properties.PolicyDocument.Statement).toContainEqual(

@@ -44,3 +44,17 @@ function asDelivered({ eventName, dynamodb }: SdkRecord): DynamoDBRecord {
     }),
   );
 }
+
+/** The only shard of a table's stream. */
+export async function onlyShardOf(StreamArn: string): Promise<string> {
+  const streams = new DynamoDBStreamsClient({
+    endpoint: testEndpoint(),
+    region: 'us-east-1',
+    credentials: { accessKeyId: 'local', secretAccessKey: 'local' },
+  });
+  const { StreamDescription } = await streams.send(new DescribeStreamCommand({ StreamArn }));
+  streams.destroy();
+  const [first, ...others] = StreamDescription?.Shards ?? [];
+  if (first?.ShardId === undefined || others.length > 0) throw new Error(`Expected one shard, got ${others.length + 1}`);
+  return first.ShardId;
+}
