@@ -7,7 +7,7 @@ import { Construct } from 'constructs';
 import { openManifest } from '../lib/manifest/open-manifest.js';
 import { problemText } from '../lib/manifest/problem.js';
 import { manifestJson } from '../lib/manifest/write-manifest.js';
-import { functionOptions, type HandlerName, HeadgateFunction, type HeadgateFunctionOptions } from './headgate-function.js';
+import { functionOptions, HeadgateFunction, type HeadgateFunctionOptions } from './headgate-function.js';
 import { DEFAULT_NAMESPACE } from './namespace.js';
 
 export interface HeadgateManifestProps extends HeadgateFunctionOptions {
@@ -47,8 +47,7 @@ export class HeadgateManifest extends Construct {
     const { json, namespace } = manifestOf(props);
     this.function = new HeadgateFunction(this, 'Applier', {
       ...functionOptions({ ...props, namespace }),
-      // The list of handlers is where functions are made.
-      handler: 'manifest' as string as HandlerName,
+      handler: 'manifest',
       description: 'Headgate: applies the manifest of a deployment',
       timeout: Duration.minutes(15),
       memorySizeMb: 512,

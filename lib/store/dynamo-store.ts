@@ -105,11 +105,12 @@ export class DynamoStore implements Store, WholeTable {
       const command = new BatchGetItemCommand({ RequestItems: { [this.#tableName]: request } });
       command.middlewareStack.add(this.#timed, CLOSEST_TO_THE_ANSWER);
       const { Responses, UnprocessedKeys } = await this.#sent(() => this.#client.send(command, abortedBy(signal)));
-      for (const raw of Responses?.[this.#tableName] ?? []) {
+      // Of one table: a table that was asked for by its ARN may answer by its name.
+      for (const raw of Object.values(Responses ?? {}).flat()) {
         const item = unmarshall(raw) as Item;
         found.set(itemId(item), item);
       }
-      const left = UnprocessedKeys?.[this.#tableName];
+      const [left] = Object.values(UnprocessedKeys ?? {});
       wanted = left?.Keys?.length ? [left] : [];
     }
     return keys.map((key) => found.get(itemId(key)));
@@ -207,7 +208,7 @@ export class DynamoStore implements Store, WholeTable {
       if (round === UNPROCESSED_ROUNDS) throw unprocessed(wanted.length, round);
       const command = new BatchWriteItemCommand({ RequestItems: { [this.#tableName]: wanted } });
       const { UnprocessedItems } = await this.#sent(() => this.#client.send(command));
-      wanted = UnprocessedItems?.[this.#tableName] ?? [];
+      wanted = Object.values(UnprocessedItems ?? {}).flat();
     }
   }
 
