@@ -3,6 +3,7 @@ import { Command, Option } from 'commander';
 import { addAudit } from './commands/audit.js';
 import { addBucketCommands } from './commands/buckets.js';
 import { addCompletion } from './commands/completion.js';
+import { addCost } from './commands/cost.js';
 import { addDoctor } from './commands/doctor.js';
 import { addEntityCommands } from './commands/entity.js';
 import { addKeyCommands } from './commands/key.js';
@@ -59,6 +60,7 @@ export function program(terminal: Terminal): Command {
   addUsage(root, execute);
   addAudit(root, execute);
   addReplay(root, execute);
+  addCost(root, execute);
   addTableCommands(root, execute);
   addDoctor(root, execute);
   addCompletion(root, terminal);

@@ -1,7 +1,8 @@
 /** What AWS charges for what a deployment uses, in dollars, without free tiers, discounts and taxes. */
 export interface PriceList {
+  /** Where AWS publishes them. */
   readonly source: readonly string[];
-  /** ISO date on which the prices were taken down. */
+  /** ISO date until which they were seen to be so. */
   readonly date: string;
   /** On demand, standard table class. */
   readonly dynamoDbPerMillionWriteUnits: number;
@@ -23,7 +24,7 @@ const UNITED_STATES: PriceList = {
     'https://aws.amazon.com/api-gateway/pricing/',
     'https://aws.amazon.com/cloudwatch/pricing/',
   ],
-  date: '2026-11-23',
+  date: '2026-06-13',
   dynamoDbPerMillionWriteUnits: 0.625,
   dynamoDbPerMillionReadUnits: 0.125,
   lambdaPerMillionRequests: 0.2,
