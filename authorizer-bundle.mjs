@@ -10,7 +10,13 @@ export const BUNDLED = {
   format: 'esm',
   mainFields: ['module', 'main'],
   // The Lambda runtime carries them; a handler loads one when it first needs it.
-  external: ['@aws-sdk/client-secrets-manager', '@aws-sdk/client-sqs'],
+  external: [
+    '@aws-sdk/client-eventbridge',
+    '@aws-sdk/client-s3',
+    '@aws-sdk/client-secrets-manager',
+    '@aws-sdk/client-sns',
+    '@aws-sdk/client-sqs',
+  ],
   banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
 };
 

@@ -12,7 +12,7 @@ run(['-p', 'infra/tsconfig.build.json']);
 
 await build({
   ...BUNDLED,
-  entryPoints: ['api', 'gateway', 'aggregator'].map((name) => ({ in: `lambda/${name}.ts`, out: `${name}/index` })),
+  entryPoints: ['api', 'gateway', 'aggregator', 'archive'].map((name) => ({ in: `lambda/${name}.ts`, out: `${name}/index` })),
   outdir: 'dist/bundles',
 });
 // Lambda carries the S3 client too; only a manifest that is too long for a property is read with it.

@@ -12,7 +12,7 @@ import type { IHeadgateTable } from './headgate-table.js';
 import { DEFAULT_NAMESPACE } from './namespace.js';
 
 /** The handlers, each a folder of the bundle directory with an `index.mjs` in it. */
-export type HandlerName = 'aggregator' | 'api' | 'authorizer' | 'gateway' | 'manifest';
+export type HandlerName = 'aggregator' | 'api' | 'archive' | 'authorizer' | 'gateway' | 'manifest';
 
 /** What every construct that owns a function asks of its user. */
 export interface HeadgateFunctionOptions {

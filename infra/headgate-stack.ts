@@ -7,12 +7,13 @@ import { functionOptions, type HeadgateFunctionOptions } from './headgate-functi
 import { HeadgateMonitoring, type MonitoringOptions } from './headgate-monitoring.js';
 import { HeadgateTable, type HeadgateTableProps } from './headgate-table.js';
 import { LlmGateway, type LlmPrices, type LlmUpstreams } from './llm-gateway.js';
-import { UsageAggregator } from './usage-aggregator.js';
+import { UsageAggregator, type UsageOptions } from './usage-aggregator.js';
 
 /** Beside its own props those of the table and of the functions. A permissions boundary for all roles is `StackProps`' own. */
 export interface HeadgateStackProps
   extends StackProps,
     HeadgateTableProps,
+    UsageOptions,
     Omit<HeadgateFunctionOptions, 'table' | 'permissionsBoundary'> {
   /**
    * The LLM providers that the gateway forwards to, by the `{provider}` of `/llm/{provider}/…`.
@@ -71,7 +72,11 @@ export class HeadgateStack extends Stack {
         'A new key is put before the old one, which verifies on for the life of a lease: an operator rotates, and docs/http-api.md says how.',
     });
     const options = functionOptions({ ...props, table: this.table, permissionsBoundary: undefined });
-    this.usage = new UsageAggregator(this, 'Usage', options);
+    this.usage = new UsageAggregator(this, 'Usage', {
+      ...options,
+      usageRetention: props.usageRetention,
+      usageArchive: props.usageArchive,
+    });
     this.api = new HeadgateApi(this, 'Http', { ...options, ...props.http, leaseKey: this.leaseKey });
     this.authorizer = new HeadgateAuthorizer(this, 'Access', {
       ...options,

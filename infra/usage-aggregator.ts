@@ -3,10 +3,26 @@ import { FilterCriteria, FilterRule, StartingPosition } from 'aws-cdk-lib/aws-la
 import { DynamoEventSource, SqsDlq } from 'aws-cdk-lib/aws-lambda-event-sources';
 import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
-import { BUCKET_SK, SK } from '../lib/store/schema.js';
+import { BUCKET_SK, FEWEST_USAGE_DAYS, MOST_USAGE_DAYS, SK, type UsagePeriod } from '../lib/store/schema.js';
 import { functionOptions, HeadgateFunction, type HeadgateFunctionOptions } from './headgate-function.js';
+import { UsageArchive, type UsageArchiveOptions } from './usage-archive.js';
 
-export interface UsageAggregatorProps extends HeadgateFunctionOptions {
+/** How usage is counted and kept. */
+export interface UsageOptions {
+  /**
+   * How long usage rows are kept after their period has ended, whole days, 16 to 3,660 each.
+   * @default - hours 35 days, days 400 days, months for good
+   */
+  readonly usageRetention?: Partial<Record<UsagePeriod, Duration>>;
+
+  /**
+   * Whether usage rows and audit records that expire go to S3.
+   * @default - they are gone
+   */
+  readonly usageArchive?: UsageArchiveOptions;
+}
+
+export interface UsageAggregatorProps extends HeadgateFunctionOptions, UsageOptions {
   /**
    * Batches of one stream shard handled at a time, 1 to 10. Changes of one item stay in order whatever the number.
    * @default 4
@@ -28,6 +44,8 @@ export class UsageAggregator extends Construct {
   readonly function: HeadgateFunction;
   /** Records that cannot be booked, and stream positions that were given up: kept 14 days, for `headgate replay`. */
   readonly failures: Queue;
+  /** Undefined unless asked for. */
+  readonly archive: UsageArchive | undefined;
 
   constructor(scope: Construct, id: string, props: UsageAggregatorProps) {
     super(scope, id);
@@ -42,7 +60,10 @@ export class UsageAggregator extends Construct {
       description: "Headgate: adds the buckets' changes to the usage rows",
       timeout: Duration.minutes(1),
       memorySizeMb: 512,
-      environment: { HEADGATE_UNBOOKED_QUEUE: this.failures.queueUrl },
+      environment: {
+        HEADGATE_UNBOOKED_QUEUE: this.failures.queueUrl,
+        ...(props.usageRetention && { HEADGATE_USAGE_RETENTION: retentionDays(props.usageRetention) }),
+      },
     });
     this.failures.grantSendMessages(this.function.lambda);
     this.function.lambda.addEventSource(
@@ -74,5 +95,18 @@ export class UsageAggregator extends Construct {
     });
     // The stream carries the buckets of all namespaces, so the grant spans them, but only the partitions that hold usage rows.
     props.table.grantItems(this.function.lambda, ['*#e#*', '*#r#*', '*#ns#*'], ['UpdateItem']);
+    this.archive = props.usageArchive && new UsageArchive(this, 'Archive', { ...functionOptions(props), ...props.usageArchive });
   }
+}
+
+/** As the aggregator reads it. Throws for a time that it would refuse. */
+function retentionDays(retention: Partial<Record<UsagePeriod, Duration>>): string {
+  const days = Object.fromEntries(Object.entries(retention).map(([period, kept]) => [period, kept.toDays()]));
+  for (const [period, kept] of Object.entries(days)) {
+    if (kept < FEWEST_USAGE_DAYS || kept > MOST_USAGE_DAYS) {
+      const legal = `an integer from ${FEWEST_USAGE_DAYS} to ${MOST_USAGE_DAYS}`;
+      throw new Error(`Expected usageRetention.${period} to be ${legal}, got ${kept}`);
+    }
+  }
+  return JSON.stringify(days);
 }

@@ -3,9 +3,17 @@ import { bookUsage } from '../lib/usage/book-usage.js';
 import { type RecordFailure, readBucketChanges } from '../lib/usage/bucket-changes.js';
 import { DynamoUsageRows } from '../lib/usage/dynamo-usage-rows.js';
 import { firstFailure, sortedFailures, type UnbookedRecord } from '../lib/usage/unbooked-record.js';
+import { type UsageRetention, usageRetention } from '../lib/usage/usage-period.js';
 import { compose } from './compose.js';
 import { measured } from './measured.js';
 import { type UnbookedQueue, unbookedQueue } from './unbooked-queue.js';
+
+let retention: UsageRetention | undefined;
+/** Of HEADGATE_USAGE_RETENTION: `{"hour":35}` in JSON, days by period; those that are not named are kept as by default. */
+function keptDays(): UsageRetention {
+  retention ??= usageRetention(JSON.parse(process.env.HEADGATE_USAGE_RETENTION || '{}'), 'HEADGATE_USAGE_RETENTION');
+  return retention;
+}
 
 /** Messages under way at a time. */
 const SENT_AT_ONCE = 10;
@@ -33,7 +41,7 @@ export const handler = measured(book, (metrics, { Records: records }, { batchIte
 async function book(event: DynamoDBStreamEvent): Promise<DynamoDBBatchResponse> {
   const { client, tableName } = compose();
   const { buckets, malformed } = readBucketChanges(event.Records);
-  const rowFailures = await bookUsage(new DynamoUsageRows(client, tableName), buckets);
+  const rowFailures = await bookUsage(new DynamoUsageRows(client, tableName), buckets, keptDays());
   const failures = [...malformed, ...rowFailures];
   if (failures.length === 0) return { batchItemFailures: [] };
   const first = await afterSettingAside(event, malformed, rowFailures);

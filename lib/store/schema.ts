@@ -7,6 +7,8 @@
 export const PK = 'pk';
 export const SK = 'sk';
 export const TTL = 'ttl';
+/** Who deletes what has expired, in the `userIdentity` of a stream's record. */
+export const TTL_PRINCIPAL = 'dynamodb.amazonaws.com';
 
 /** Attributes of a bucket item. Per limit: full-at instant (fs since the epoch), window (fs), tokens consumed net of refunds. */
 export const FULL_AT_PREFIX = 'z_';
@@ -92,6 +94,12 @@ export const KEY_LINK_PREFIX = 'key#';
 export const keyLinkSk = (keyId: string): string => `${KEY_LINK_PREFIX}${keyId}`;
 
 export const USAGE_PERIODS = ['hour', 'day', 'month'] as const;
+/**
+ * How long usage rows may be kept after their period has ended, in days. A stream brings a record again for a day, and a queue keeps one to be replayed for
+ * 14 days: rows that have counted it outlive both.
+ */
+export const FEWEST_USAGE_DAYS = 16;
+export const MOST_USAGE_DAYS = 3_660;
 export type UsagePeriod = (typeof USAGE_PERIODS)[number];
 
 /** The usage of a resource, and that of a namespace, is spread over partitions 0 to 15 by entity: one takes a thousand writes a second. */

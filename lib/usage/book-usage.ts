@@ -1,5 +1,6 @@
 /** Books changes of buckets into usage rows, each change once, however often and in whatever batches it is delivered. */
 import type { BucketChange, BucketChanges, RecordFailure } from './bucket-changes.js';
+import { DEFAULT_USAGE_RETENTION, type UsageRetention } from './usage-period.js';
 import { type RowAddition, type RowChanges, rowAddition, type UsageRowId, usageRows } from './usage-rows.js';
 
 /** Where usage rows are kept. */
@@ -41,9 +42,13 @@ const ROWS_AT_A_TIME = 24;
  *
  * Concurrent bookings of the same records (a delivery that timed out and still runs) meet the same condition.
  */
-export async function bookUsage(store: UsageRowStore, buckets: readonly BucketChanges[]): Promise<RowFailure[]> {
+export async function bookUsage(
+  store: UsageRowStore,
+  buckets: readonly BucketChanges[],
+  retention: UsageRetention = DEFAULT_USAGE_RETENTION,
+): Promise<RowFailure[]> {
   const failures: RowFailure[] = [];
-  const rows = buckets.flatMap(usageRows).values();
+  const rows = buckets.flatMap((bucket) => usageRows(bucket, retention)).values();
   const bookRows = async (): Promise<void> => {
     for (const row of rows) {
       const failure = await bookRow(store, row);

@@ -37,7 +37,7 @@ export function replayAdditions(record: StreamRecord, rows?: readonly UsageRowId
   if (malformed[0] !== undefined) throw malformed[0].cause;
   const wanted = rows && new Set(rows.map(({ pk, sk }) => `${pk} ${sk}`));
   return buckets
-    .flatMap(usageRows)
+    .flatMap((bucket) => usageRows(bucket))
     .filter(({ pk, sk }) => wanted?.has(`${pk} ${sk}`) ?? true)
     .map(rowAddition);
 }

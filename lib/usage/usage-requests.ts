@@ -71,7 +71,12 @@ export function replayIntoUsageRow(
   moved: boolean,
   markTtlSeconds: number,
 ): TransactWriteItemsCommandInput {
-  const { ReturnValuesOnConditionCheckFailure: _, ...update } = addToUsageRow(tableName, addition);
+  const { ReturnValuesOnConditionCheckFailure: _, ...added } = addToUsageRow(tableName, addition);
+  // How long rows are kept is the aggregator's to say.
+  const update = {
+    ...added,
+    UpdateExpression: added.UpdateExpression?.replace('#ttl = :ttl', '#ttl = if_not_exists(#ttl, :ttl)'),
+  };
   const { ':first': first, ...values } = update.ExpressionAttributeValues ?? {};
   if (first === undefined) throw new Error('Expected the addition to have a first position');
   const late = {

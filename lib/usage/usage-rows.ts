@@ -11,7 +11,7 @@ import {
   usageSk,
 } from '../store/schema.js';
 import type { BucketChange, BucketChanges } from './bucket-changes.js';
-import { periodStartMs, periodStartText, usageTtlSeconds } from './usage-period.js';
+import { DEFAULT_USAGE_RETENTION, periodStartMs, periodStartText, type UsageRetention, usageTtlSeconds } from './usage-period.js';
 
 export interface UsageRowId {
   readonly pk: string;
@@ -42,8 +42,8 @@ export interface RowAddition extends Omit<RowChanges, 'changes'> {
  * A change falls into the same rows at every delivery, whatever else is in the batch: the exactly-once claim rests on it. The views know nothing of
  * each other: a row of one that was written and a row of another that was not are told apart by the position that each has counted up to.
  */
-export function usageRows({ bucket, changes }: BucketChanges): RowChanges[] {
-  const rows = rowsByPeriod(bucket, changes);
+export function usageRows({ bucket, changes }: BucketChanges, retention = DEFAULT_USAGE_RETENTION): RowChanges[] {
+  const rows = rowsByPeriod(bucket, changes, retention);
   return viewPks(bucket).flatMap((pk) => rows.map((row) => ({ pk, ...row })));
 }
 
@@ -53,7 +53,7 @@ function viewPks({ namespace, entity, resource }: BucketKey): string[] {
   return [entityPk(namespace, entity), resourceUsagePk(namespace, resource, partition), namespaceUsagePk(namespace, partition)];
 }
 
-function rowsByPeriod(bucket: BucketKey, changes: readonly BucketChange[]): Omit<RowChanges, 'pk'>[] {
+function rowsByPeriod(bucket: BucketKey, changes: readonly BucketChange[], retention: UsageRetention): Omit<RowChanges, 'pk'>[] {
   return USAGE_PERIODS.flatMap((period) => {
     const byStart = new Map<number, BucketChange[]>();
     for (const change of changes) {
@@ -62,7 +62,7 @@ function rowsByPeriod(bucket: BucketKey, changes: readonly BucketChange[]): Omit
       byStart.set(startMs, inPeriod);
       inPeriod.push(change);
     }
-    return [...byStart].map(([startMs, inPeriod]) => rowOf(bucket, period, startMs, inPeriod));
+    return [...byStart].map(([startMs, inPeriod]) => rowOf(bucket, period, startMs, inPeriod, retention));
   });
 }
 
@@ -71,11 +71,12 @@ function rowOf(
   period: UsagePeriod,
   startMs: number,
   changes: readonly BucketChange[],
+  retention: UsageRetention,
 ): Omit<RowChanges, 'pk'> {
   return {
     sk: usageSk(period, periodStartText(startMs), bucket),
     resource: bucket.resource,
-    ttlSeconds: usageTtlSeconds(period, startMs),
+    ttlSeconds: usageTtlSeconds(period, startMs, retention),
     changes,
   };
 }

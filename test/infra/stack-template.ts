@@ -17,7 +17,7 @@ export interface Resource {
 export function withBundles<T>(use: (bundleDirectory: string) => T): T {
   const directory = mkdtempSync(join(tmpdir(), 'headgate-bundles-'));
   try {
-    for (const handler of ['authorizer', 'api', 'gateway', 'aggregator', 'manifest']) {
+    for (const handler of ['authorizer', 'api', 'gateway', 'aggregator', 'archive', 'manifest']) {
       mkdirSync(join(directory, handler));
       writeFileSync(join(directory, handler, 'index.mjs'), `export const handler = () => '${handler}';`);
     }

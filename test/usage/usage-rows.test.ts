@@ -1,10 +1,11 @@
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { readBucketChanges } from '../../lib/usage/bucket-changes.js';
+import { usageRetention } from '../../lib/usage/usage-period.js';
 import { rowAddition, usageRows } from '../../lib/usage/usage-rows.js';
 import { bucketKey, epochSeconds, RecordedBuckets, sequenceNumber } from './recorded-buckets.js';
 
 function rowsOf(buckets: RecordedBuckets) {
-  return readBucketChanges(buckets.records).buckets.flatMap(usageRows);
+  return readBucketChanges(buckets.records).buckets.flatMap((bucket) => usageRows(bucket));
 }
 
 it.each([
@@ -118,4 +119,23 @@ it('writes a row whose charges and refunds cancel out, so that its position move
   const [addition] = rowsOf(buckets).map(rowAddition);
   expect([...addition!.consumed]).toEqual([['tpm', 0n]]);
   expect(addition!.lastPosition).toBe(sequenceNumber(refund).padStart(40, '0'));
+});
+
+describe('how long rows are kept', () => {
+  const buckets = new RecordedBuckets();
+  buckets.write(bucketKey(), { at: '2026-11-22T13:30:00Z', consumed: { tpm: 1 } });
+  const [changes] = readBucketChanges(buckets.records).buckets;
+
+  it('is as told, of periods that are named', () => {
+    const rows = usageRows(changes!, usageRetention({ hour: 16, month: 1_200 }, 'kept')).slice(0, 3);
+    expect(rows.map(({ ttlSeconds }) => ttlSeconds)).toEqual([
+      Date.parse('2026-12-08T14:00:00Z') / 1_000,
+      Date.parse('2027-12-28T00:00:00Z') / 1_000,
+      Date.parse('2030-03-15T00:00:00Z') / 1_000,
+    ]);
+  });
+
+  it.each([{ hour: 15 }, { day: 3_661 }, { month: 30.5 }, { hour: '35' }, { week: 20 }])('is refused as %j', (kept) => {
+    expect(() => usageRetention(kept, 'kept')).toThrow(/^Expected kept/);
+  });
 });
