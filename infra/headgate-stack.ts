@@ -76,6 +76,7 @@ export class HeadgateStack extends Stack {
       ...options,
       usageRetention: props.usageRetention,
       usageArchive: props.usageArchive,
+      budgetAlerts: props.budgetAlerts,
     });
     this.api = new HeadgateApi(this, 'Http', { ...options, ...props.http, leaseKey: this.leaseKey });
     this.authorizer = new HeadgateAuthorizer(this, 'Access', {

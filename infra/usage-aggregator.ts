@@ -1,10 +1,13 @@
-import { Duration, Validations } from 'aws-cdk-lib';
+import { Duration, Stack, Validations } from 'aws-cdk-lib';
+import { EventBus, type IEventBus } from 'aws-cdk-lib/aws-events';
 import { FilterCriteria, FilterRule, StartingPosition } from 'aws-cdk-lib/aws-lambda';
 import { DynamoEventSource, SqsDlq } from 'aws-cdk-lib/aws-lambda-event-sources';
+import type { ITopic } from 'aws-cdk-lib/aws-sns';
 import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
 import { BUCKET_SK, FEWEST_USAGE_DAYS, MOST_USAGE_DAYS, SK, type UsagePeriod } from '../lib/store/schema.js';
 import { functionOptions, HeadgateFunction, type HeadgateFunctionOptions } from './headgate-function.js';
+import type { IHeadgateTable } from './headgate-table.js';
 import { UsageArchive, type UsageArchiveOptions } from './usage-archive.js';
 
 /** How usage is counted and kept. */
@@ -20,6 +23,33 @@ export interface UsageOptions {
    * @default - they are gone
    */
   readonly usageArchive?: UsageArchiveOptions;
+
+  /**
+   * Whether anybody is told when quotas are used up.
+   * @default - nobody
+   */
+  readonly budgetAlerts?: BudgetAlertOptions;
+}
+
+/** Who is told when calendar quotas are used up, and when. */
+export interface BudgetAlertOptions {
+  /**
+   * Shares of a quota, 1 to 1,000 percent: each is told once in a day or month of the quota.
+   * @default [50, 80, 100]
+   */
+  readonly thresholdsPercent?: readonly number[];
+
+  /**
+   * The bus that gets the alerts as events, source `headgate`.
+   * @default - the account's default bus, unless there is a topic
+   */
+  readonly eventBus?: IEventBus;
+
+  /**
+   * A topic that gets them as messages.
+   * @default - none
+   */
+  readonly topic?: ITopic;
 }
 
 export interface UsageAggregatorProps extends HeadgateFunctionOptions, UsageOptions {
@@ -95,7 +125,21 @@ export class UsageAggregator extends Construct {
     });
     // The stream carries the buckets of all namespaces, so the grant spans them, but only the partitions that hold usage rows.
     props.table.grantItems(this.function.lambda, ['*#e#*', '*#r#*', '*#ns#*'], ['UpdateItem']);
+    if (props.budgetAlerts !== undefined) this.#alert(props.table, props.budgetAlerts);
     this.archive = props.usageArchive && new UsageArchive(this, 'Archive', { ...functionOptions(props), ...props.usageArchive });
+  }
+
+  #alert(table: IHeadgateTable, { thresholdsPercent = [50, 80, 100], eventBus, topic }: BudgetAlertOptions): void {
+    if (!thresholdsPercent.every((percent) => Number.isInteger(percent) && percent >= 1 && percent <= 1_000))
+      throw new Error(`Expected thresholdsPercent to be integers from 1 to 1000, got ${thresholdsPercent.join(', ')}`);
+    const { lambda } = this.function;
+    const bus = eventBus ?? (topic === undefined ? EventBus.fromEventBusName(this, 'DefaultBus', 'default') : undefined);
+    bus?.grantPutEventsTo(lambda);
+    topic?.grantPublish(lambda);
+    // A quota's capacity is in the configuration, which is read and never written.
+    table.grantItems(lambda, ['*#config', '*#e#*'], ['BatchGetItem', 'GetItem']);
+    const settings = { thresholdsPercent, eventBus: bus?.eventBusArn, topicArn: topic?.topicArn };
+    lambda.addEnvironment('HEADGATE_BUDGET_ALERTS', Stack.of(this).toJsonString(settings));
   }
 }
 

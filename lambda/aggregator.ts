@@ -4,6 +4,7 @@ import { type RecordFailure, readBucketChanges } from '../lib/usage/bucket-chang
 import { DynamoUsageRows } from '../lib/usage/dynamo-usage-rows.js';
 import { firstFailure, sortedFailures, type UnbookedRecord } from '../lib/usage/unbooked-record.js';
 import { type UsageRetention, usageRetention } from '../lib/usage/usage-period.js';
+import { type BudgetWatch, budgetWatch } from './budget-watch.js';
 import { compose } from './compose.js';
 import { measured } from './measured.js';
 import { type UnbookedQueue, unbookedQueue } from './unbooked-queue.js';
@@ -19,6 +20,7 @@ function keptDays(): UsageRetention {
 const SENT_AT_ONCE = 10;
 
 let queue: UnbookedQueue | undefined;
+let watch: BudgetWatch | undefined;
 
 /**
  * Books the usage in a batch of the table's stream, of every namespace in it, each record exactly once.
@@ -28,6 +30,8 @@ let queue: UnbookedQueue | undefined;
  *
  * A record that no delivery would book goes to the queue that HEADGATE_UNBOOKED_QUEUE names, with its images, and the batch goes on without it. Where
  * there is no queue, or it takes nothing, such a record is answered as any other failure.
+ *
+ * HEADGATE_BUDGET_ALERTS says who is told when quotas are used up, as JSON (`BudgetSettings`); unset: nobody.
  */
 export const handler = measured(book, (metrics, { Records: records }, { batchItemFailures: [failure] }) => {
   const writtenAtMs = records
@@ -39,9 +43,13 @@ export const handler = measured(book, (metrics, { Records: records }, { batchIte
 });
 
 async function book(event: DynamoDBStreamEvent): Promise<DynamoDBBatchResponse> {
-  const { client, tableName } = compose();
+  const composition = compose();
+  const { client, tableName } = composition;
   const { buckets, malformed } = readBucketChanges(event.Records);
   const rowFailures = await bookUsage(new DynamoUsageRows(client, tableName), buckets, keptDays());
+  const budgets = process.env.HEADGATE_BUDGET_ALERTS;
+  if (budgets) watch ??= budgetWatch(composition, budgets);
+  await watch?.(event.Records);
   const failures = [...malformed, ...rowFailures];
   if (failures.length === 0) return { batchItemFailures: [] };
   const first = await afterSettingAside(event, malformed, rowFailures);

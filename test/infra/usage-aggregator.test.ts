@@ -78,3 +78,28 @@ describe('what the aggregator may write', () => {
     expect(mayWrite(pk)).toBe(false);
   });
 });
+
+describe('budget alerts', () => {
+  const alerting = stackTemplate({ budgetAlerts: { thresholdsPercent: [90] } });
+  const environment = functionOf(alerting, 'aggregator').Properties.Environment.Variables;
+  const actionsOf = (stack: typeof template) => statementsOf(stack, 'aggregator').flatMap(({ Action }) => Action);
+
+  it('are nobody’s unless asked for, and the aggregator then reads no configuration', () => {
+    expect(functionOf(template, 'aggregator').Properties.Environment.Variables).not.toHaveProperty('HEADGATE_BUDGET_ALERTS');
+    expect(actionsOf(template)).not.toContain('events:PutEvents');
+    expect(actionsOf(template)).not.toContain('dynamodb:BatchGetItem');
+  });
+
+  it('go to the default bus as told, which the aggregator may write to', () => {
+    expect(JSON.stringify(environment.HEADGATE_BUDGET_ALERTS)).toMatch(/thresholdsPercent.*\[90\].*event-bus\/default/);
+    expect(actionsOf(alerting)).toEqual(
+      expect.arrayContaining(['events:PutEvents', 'dynamodb:BatchGetItem', 'dynamodb:GetItem']),
+    );
+  });
+
+  it('are refused at a share that is none', () => {
+    expect(() => stackTemplate({ budgetAlerts: { thresholdsPercent: [0] } })).toThrow(
+      'Expected thresholdsPercent to be integers from 1 to 1000, got 0',
+    );
+  });
+});
