@@ -14,6 +14,8 @@ export default defineConfig({
       CDK_VALIDATION: 'false',
       AWS_EC2_METADATA_DISABLED: 'true',
     },
+    // Most of a test's time is the database's and child processes': two at once, on two cores.
+    maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 60_000,
   },
