@@ -15,6 +15,19 @@ export interface LlmUpstream {
    * @default - the gateway adds no key to the request
    */
   readonly apiKeySecret?: string;
+
+  /**
+   * The header that carries the provider's key.
+   * @default - by the provider's host: `x-api-key` for Anthropic, `x-goog-api-key` for Google, `api-key` for Azure, else `authorization`
+   */
+  readonly keyHeader?: 'authorization' | 'x-api-key' | 'api-key' | 'x-goog-api-key';
+
+  /**
+   * What becomes of a call whose client has left. `cancel`: the provider stops, and the call is settled by what it told until then, else by the
+   * estimate. `readOn`: the answer is read to its end and settled by its real usage, which the provider bills.
+   * @default 'cancel'
+   */
+  readonly whenClientLeaves?: 'cancel' | 'readOn';
 }
 
 /** The upstreams by the name they have in the path. */
