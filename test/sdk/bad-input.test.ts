@@ -149,7 +149,7 @@ const refusals: readonly Refusal[] = [
   invalid(
     'a limit was written by hand with a typo',
     { ...fine, limits: [{ name: 'rpm', capacity: 5, refillAmount: 5, refillPeriod: 1 }] },
-    'Expected limits[0].refillPeriod to be left out: the known fields are kind, name, capacity, refillAmount, refillPeriodMs, counts, mode, weights, got 1',
+    'Expected limits[0].refillPeriod to be left out: the known fields are kind, name, capacity, refillAmount, refillPeriodMs, counts, mode, weights, schedule, got 1',
   ),
   invalid(
     'the name of a limit has a #',
