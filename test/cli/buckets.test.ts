@@ -48,7 +48,7 @@ describe('headgate acquire', () => {
   });
 
   it('gives up its place in the queue at Ctrl-C', async () => {
-    const limiter = new RateLimiter({ client: testClient(), tableName: env.HEADGATE_TABLE });
+    const limiter = new RateLimiter({ deadlineMs: 30_000, client: testClient(), tableName: env.HEADGATE_TABLE });
     const subject = { entity: 'key-6', resource: 'queue', limits: [Limit.perHour('rph', 1)] };
     await limiter.acquire({ ...subject, consume: { rph: 1 } });
     const waiting = cli.start(['acquire', 'key-6', 'queue', 'rph=1', '--max-wait-ms', '86400000', '--limit', 'rph=1/hour'], env);

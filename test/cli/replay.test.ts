@@ -140,7 +140,7 @@ describe('a record that was set aside', () => {
 describe('what Lambda gave up', () => {
   /** Three acquires of the entity as the table's stream tells them, and the message of an on-failure destination about the first `count`. */
   async function givenUp(entity: string, count = 3) {
-    const limiter = new RateLimiter({ tableName, client });
+    const limiter = new RateLimiter({ deadlineMs: 30_000, tableName, client });
     for (let call = 0; call < 3; call++) {
       await limiter.acquire({ entity, resource: 'gpt-4', limits: [Limit.perMinute('tpm', 100)], consume: { tpm: 7 } });
     }

@@ -45,7 +45,7 @@ describe.each(OFFICIAL_CALLS)('$name through the gateway', ({ name, call, model,
 
     const [input, output] = [first.inputTokens + second.inputTokens, first.outputTokens + second.outputTokens];
     expect(input).toBeGreaterThan(10);
-    const left = await new RateLimiter({ tableName, client }).available({ entity, resource: model });
+    const left = await new RateLimiter({ deadlineMs: 30_000, tableName, client }).available({ entity, resource: model });
     expect(left).toEqual({ calls: 98, all: 100_000 - input - output, in: 100_000 - input, out: 100_000 - output });
   });
 

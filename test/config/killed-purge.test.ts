@@ -47,7 +47,8 @@ function dies(orders: Omit<PurgeOrders, 'endpoint' | 'tableName'>): Promise<{ si
 
 async function furnished(namespace: string): Promise<void> {
   const admin = new HeadgateAdmin({ client, tableName, namespace });
-  const limiter = new RateLimiter({ client, tableName, namespace });
+  // Far more than a decision takes on a busy machine.
+  const limiter = new RateLimiter({ client, tableName, namespace, deadlineMs: 30_000 });
   await admin.setLimits({ system: true }, [Limit.perHour('rph', 10)]);
   for (let entity = 0; entity < 8; entity += 1) {
     await admin.createEntity({ entity: `key-${entity}` });

@@ -55,7 +55,7 @@ beforeAll(async () => {
   await admin.revokeKey({ entity: 'key', keyId });
   await admin.explain({ entity: 'key', resource: 'gpt-4o' });
 
-  const limiter = new RateLimiter({ tableName, client: clientFor('acquire'), namespace: NAMESPACE });
+  const limiter = new RateLimiter({ deadlineMs: 30_000, tableName, client: clientFor('acquire'), namespace: NAMESPACE });
   const request = { entity: 'key', resource: 'gpt-4o', consume: { rpm: 1, inflight: 1 } };
   const first = await limiter.acquire(request);
   await first.settle({ rpm: 1 });

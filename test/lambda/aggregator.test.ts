@@ -217,7 +217,7 @@ describe("the table's own stream", () => {
 
   it("shows a lease's usage as it was settled, and a released one's as nothing", async () => {
     const namespace = 'default';
-    const limiter = new RateLimiter({ tableName, client, namespace });
+    const limiter = new RateLimiter({ tableName, client, namespace, deadlineMs: 30_000 });
     const request = {
       entity: 'settled',
       resource: 'gpt-4',

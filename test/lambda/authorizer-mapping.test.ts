@@ -140,7 +140,12 @@ describe('the estimate', () => {
     const { secret } = await admin.createKey({ entity });
     const handler = await configured({ HEADGATE_RESOURCE: 'path:model', HEADGATE_ESTIMATES: JSON.stringify(ESTIMATES) });
     await handler(call({ 'x-api-key': secret, ...headers }, { pathParameters: { model } }));
-    const limiter = new RateLimiter({ tableName: process.env.HEADGATE_TABLE ?? '', client: testClient(), namespace: NAMESPACE });
+    const limiter = new RateLimiter({
+      deadlineMs: 30_000,
+      tableName: process.env.HEADGATE_TABLE ?? '',
+      client: testClient(),
+      namespace: NAMESPACE,
+    });
     const left = await limiter.available({ entity, resource: model });
     expect(left).toEqual({ itpm: 1_000 - itpm, otpm: 1_000 - otpm, tpm: 2_000 - itpm - otpm });
   });
@@ -151,7 +156,12 @@ describe('the estimate', () => {
     const { secret } = await admin.createKey({ entity });
     const handler = await configured({ HEADGATE_RESOURCE: 'path:model', HEADGATE_CLIENT_ESTIMATES: 'ignored' });
     await handler(call({ 'x-api-key': secret, 'x-headgate-estimated-tokens': '0' }));
-    const limiter = new RateLimiter({ tableName: process.env.HEADGATE_TABLE ?? '', client: testClient(), namespace: NAMESPACE });
+    const limiter = new RateLimiter({
+      deadlineMs: 30_000,
+      tableName: process.env.HEADGATE_TABLE ?? '',
+      client: testClient(),
+      namespace: NAMESPACE,
+    });
     expect(await limiter.available({ entity, resource: 'gpt-4o' })).toEqual({ tpm: 800 });
   });
 });

@@ -65,7 +65,12 @@ async function keyed(limits: readonly Limit[] = [slow('rpm', 3)]) {
 }
 
 async function available(entity: string): Promise<Record<string, number>> {
-  const limiter = new RateLimiter({ tableName: process.env.HEADGATE_TABLE ?? '', client: testClient(), namespace: NAMESPACE });
+  const limiter = new RateLimiter({
+    deadlineMs: 30_000,
+    tableName: process.env.HEADGATE_TABLE ?? '',
+    client: testClient(),
+    namespace: NAMESPACE,
+  });
   return limiter.available({ entity, resource: 'openai' });
 }
 

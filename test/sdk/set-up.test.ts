@@ -27,7 +27,7 @@ afterEach(() => {
 });
 
 it('a limiter finds its database, region and credentials in the environment', async () => {
-  const limiter = new RateLimiter({ tableName, namespace: 'environment' });
+  const limiter = new RateLimiter({ deadlineMs: 30_000, tableName, namespace: 'environment' });
 
   expect((await limiter.acquire(request)).decidedBy).toBe('store');
 
@@ -65,7 +65,7 @@ it('a missing table is a wrong set-up, not an unreachable store: onUnavailable d
 it('says where to give a region when there is none', async () => {
   vi.stubEnv('AWS_REGION', undefined);
   vi.stubEnv('AWS_DEFAULT_REGION', undefined);
-  const limiter = new RateLimiter({ tableName });
+  const limiter = new RateLimiter({ tableName, deadlineMs: 30_000 });
 
   await expect(limiter.acquire(request)).rejects.toMatchObject({
     code: 'InvalidArgument',
@@ -92,7 +92,7 @@ it('keeps the error of a credentials provider as the cause', async () => {
   const cause = new Error('the vault is sealed');
   const client = testClient({ credentials: () => Promise.reject(cause) });
 
-  await expect(new RateLimiter({ tableName, client }).acquire(request)).rejects.toMatchObject({
+  await expect(new RateLimiter({ deadlineMs: 30_000, tableName, client }).acquire(request)).rejects.toMatchObject({
     code: 'LimiterUnavailable',
     cause,
   });
@@ -100,7 +100,7 @@ it('keeps the error of a credentials provider as the cause', async () => {
 
 it('leaves a client that it was given open', async () => {
   const client = testClient();
-  const limiter = new RateLimiter({ tableName, client, namespace: 'given-client' });
+  const limiter = new RateLimiter({ deadlineMs: 30_000, tableName, client, namespace: 'given-client' });
   await limiter.close();
 
   expect((await limiter.acquire(request)).decidedBy).toBe('store');

@@ -13,7 +13,7 @@ describe('a table named by its ARN, as from another account,', () => {
     await admin.createEntity({ entity: 'acme' });
 
     const tableName = `arn:aws:dynamodb:us-east-1:000000000000:table/${name}`;
-    const limiter = new RateLimiter({ tableName, client });
+    const limiter = new RateLimiter({ deadlineMs: 30_000, tableName, client });
     await limiter.acquire({ entity: 'acme', resource: 'gpt-4o', consume: { rpm: 2 } });
 
     expect(await limiter.available({ entity: 'acme', resource: 'gpt-4o' })).toEqual({ rpm: 3 });
