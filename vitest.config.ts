@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { TEST_WORKERS } from './test/support/workers.js';
 
 // The README says it: the AWS SDK asks for Node 22 from January 2027. Not in every run.
 process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = 'true';
@@ -14,8 +15,8 @@ export default defineConfig({
       CDK_VALIDATION: 'false',
       AWS_EC2_METADATA_DISABLED: 'true',
     },
-    // Most of a test's time is the database's and child processes': two at once, on two cores.
-    maxWorkers: 2,
+    setupFiles: ['test/support/drop-tables.ts'],
+    maxWorkers: TEST_WORKERS,
     testTimeout: 30_000,
     hookTimeout: 60_000,
   },

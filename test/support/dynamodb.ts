@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { CreateTableCommand, DynamoDBClient, type DynamoDBClientConfig } from '@aws-sdk/client-dynamodb';
+import { CreateTableCommand, DeleteTableCommand, DynamoDBClient, type DynamoDBClientConfig } from '@aws-sdk/client-dynamodb';
 import { tableDefinition } from '../../lib/store/table-definition.js';
 
+/** Of the worker's own database. */
 export function testEndpoint(): string {
-  const endpoint = process.env.HEADGATE_TEST_ENDPOINT;
-  if (endpoint === undefined) throw new Error('test/support/dynamodb-global.ts sets the endpoint');
+  const endpoints = (process.env.HEADGATE_TEST_ENDPOINTS ?? '').split(',').filter((endpoint) => endpoint !== '');
+  const endpoint = endpoints[Number(process.env.VITEST_POOL_ID ?? 0) % endpoints.length];
+  if (endpoint === undefined) throw new Error('test/support/dynamodb-global.ts sets the endpoints');
   return endpoint;
 }
 
@@ -22,7 +24,17 @@ export function testClient(config: DynamoDBClientConfig = {}): DynamoDBClient {
 export async function createTestTable(client = testClient()): Promise<string> {
   const tableName = `test-${randomUUID()}`;
   await client.send(new CreateTableCommand(tableDefinition(tableName)));
+  created.push(tableName);
   return tableName;
+}
+
+const created: string[] = [];
+
+/** Deletes the tables that this test file made. */
+export async function dropTestTables(): Promise<void> {
+  const client = testClient();
+  for (const TableName of created.splice(0)) await client.send(new DeleteTableCommand({ TableName })).catch(() => {});
+  client.destroy();
 }
 
 /** Commands sent by a client, each attempt counted, by the command's class name. */
