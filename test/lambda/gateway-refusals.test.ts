@@ -190,7 +190,7 @@ describe.each(forms)('a call that is not forwarded, its answer %s', (form) => {
       when: 'the lease in its context has expired',
       authorizer: {
         entity: 'acme',
-        lease: tokens.sign({ id: randomUUID(), entity: 'acme', resource: 'openai', grants: [] }, Date.now() - 600_000),
+        lease: tokens.sign({ id: randomUUID(), entity: 'acme', resource: 'openai', grants: [] }, Date.now() - 606_000),
       },
       status: 400,
       code: 'InvalidArgument',
