@@ -85,7 +85,7 @@ const withPlan = (command: Command): Command =>
     .option('--all', 'show every change, however many there are');
 
 /** Fewer steps are done before a bar can be read. */
-const LONG_STEPS = 500;
+const LONG_STEPS = 100;
 
 async function applied(connection: Connection, command: Command, flags: ApplyFlags): Promise<Answer> {
   const { file, prune, all, yes = false, json = false } = flags;
