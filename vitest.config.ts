@@ -17,7 +17,7 @@ export default defineConfig({
     },
     setupFiles: ['test/support/drop-tables.ts'],
     maxWorkers: TEST_WORKERS,
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
   },
 });

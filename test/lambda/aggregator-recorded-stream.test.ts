@@ -33,11 +33,13 @@ function recorded(isOurs: (entity: string) => boolean, count: number): Promise<D
       expect(own).toHaveLength(count);
       return own;
     },
-    { timeout: 20_000, interval: 100 },
+    { timeout: 60_000, interval: 100 },
   );
 }
 
-it('books a recorded batch of a thousand acquires, settlements and releases to the token, cut anywhere and repeated', async () => {
+it('books a recorded batch of a thousand acquires, settlements and releases to the token, cut anywhere and repeated', {
+  timeout: 120_000,
+}, async () => {
   const limiter = new RateLimiter({ tableName, client, deadlineMs: 20_000 });
   const truth = new Map<string, { rpm: number; tpm: number; requests: number }>();
   // Ten entities at once; a hundred writes of each, one after the other: 60 acquires, 20 of them settled, 20 released.
@@ -78,7 +80,9 @@ it('books a recorded batch of a thousand acquires, settlements and releases to t
   ]);
 });
 
-it('needs three writes a view for fifty acquires of two limits, from the first acquire of the bucket on', async () => {
+it('needs three writes a view for fifty acquires of two limits, from the first acquire of the bucket on', {
+  timeout: 90_000,
+}, async () => {
   const limiter = new RateLimiter({ tableName, client, deadlineMs: 20_000 });
   for (let call = 0; call < 50; call++) {
     await limiter.acquire({ entity: 'fifty', resource, limits, consume: { rpm: 1, tpm: 20 } });
