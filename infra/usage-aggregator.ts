@@ -137,7 +137,7 @@ export class UsageAggregator extends Construct {
     bus?.grantPutEventsTo(lambda);
     topic?.grantPublish(lambda);
     // A quota's capacity is in the configuration, which is read and never written.
-    table.grantItems(lambda, ['*#config', '*#e#*'], ['BatchGetItem', 'GetItem']);
+    table.grantItems(lambda, ['*#config', '*#e#*'], ['BatchGetItem']);
     const settings = { thresholdsPercent, eventBus: bus?.eventBusArn, topicArn: topic?.topicArn };
     lambda.addEnvironment('HEADGATE_BUDGET_ALERTS', Stack.of(this).toJsonString(settings));
   }
