@@ -55,7 +55,7 @@ const messages: Endpoint = {
         usage: { output_tokens: produced.outputTokens },
       },
       { type: 'message_stop' },
-    ].map(namedEvent);
+    ].map((event) => namedEvent(event, event.type === 'content_block_delta'));
   },
 };
 

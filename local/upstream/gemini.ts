@@ -43,7 +43,7 @@ const generate: Endpoint = {
         isLast && 'STOP',
       );
     });
-    return chunks.map((one) => `data: ${JSON.stringify(one)}\r\n\r\n`);
+    return chunks.map((one) => ({ bytes: `data: ${JSON.stringify(one)}\r\n\r\n`, isWord: true }));
   },
 };
 

@@ -8,6 +8,7 @@ import {
   namedEvent,
   type Produced,
   type SimulatedApi,
+  type StreamEvent,
 } from './simulated-api.js';
 
 const CREATED = 1_800_000_000;
@@ -50,23 +51,29 @@ const chat: Endpoint = {
     usage: chatUsage(produced),
   }),
   events(produced, { stream_options: options }) {
-    const withUsage = (options as JsonObject | undefined)?.include_usage === true;
-    const chunk = (choices: unknown[], usage?: unknown) =>
-      `data: ${JSON.stringify({
+    const { include_usage, continuous_usage_stats } = (options ?? {}) as JsonObject;
+    const withUsage = include_usage === true;
+    // As vLLM does: every chunk tells what was used so far.
+    const soFar = (outputTokens: number) =>
+      withUsage && continuous_usage_stats === true ? chatUsage({ ...produced, outputTokens }) : null;
+    const chunk = (choices: unknown[], usage: unknown, isWord = false): StreamEvent => ({
+      bytes: `data: ${JSON.stringify({
         id: `chatcmpl-local-${produced.serial}`,
         object: 'chat.completion.chunk',
         created: CREATED,
         model: produced.model,
         choices,
-        ...(withUsage && { usage: usage ?? null }),
-      })}\n\n`;
+        ...(withUsage && { usage }),
+      })}\n\n`,
+      isWord,
+    });
     const choice = (delta: unknown, finish: string | null) => [{ index: 0, delta, logprobs: null, finish_reason: finish }];
     return [
-      chunk(choice({ role: 'assistant', content: '' }, null)),
-      ...spaced(produced).map((word) => chunk(choice({ content: word }, null))),
-      chunk(choice({}, 'stop')),
+      chunk(choice({ role: 'assistant', content: '' }, null), soFar(0)),
+      ...spaced(produced).map((word, index) => chunk(choice({ content: word }, null), soFar(index + 1), true)),
+      chunk(choice({}, 'stop'), soFar(produced.outputTokens)),
       ...(withUsage ? [chunk([], chatUsage(produced))] : []),
-      'data: [DONE]\n\n',
+      { bytes: 'data: [DONE]\n\n', isWord: false },
     ];
   },
 };
@@ -93,7 +100,9 @@ const responses: Endpoint = {
       { type: 'response.output_item.done', output_index: 0, item },
       { type: 'response.completed', response: response(produced, 'completed') },
     ];
-    return events.map((event, sequence_number) => namedEvent(Object.assign(event, { sequence_number })));
+    return events.map((event, sequence_number) =>
+      namedEvent(Object.assign(event, { sequence_number }), event.type === 'response.output_text.delta'),
+    );
   },
 };
 
@@ -119,7 +128,7 @@ function asked(model: string, characters: number, limits: Readonly<Record<string
 
 const spaced = ({ words }: Produced): readonly string[] => words.map((word, index) => (index === 0 ? word : ` ${word}`));
 
-const chatUsage = ({ promptTokens, outputTokens }: Produced) => ({
+const chatUsage = ({ promptTokens, outputTokens }: Pick<Produced, 'promptTokens' | 'outputTokens'>) => ({
   prompt_tokens: promptTokens,
   completion_tokens: outputTokens,
   total_tokens: promptTokens + outputTokens,

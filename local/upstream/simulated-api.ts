@@ -10,8 +10,13 @@ export interface Endpoint {
   /** What a body asks for, or what is wrong with it. */
   readonly asked: (body: JsonObject, path: string) => Asked | string;
   readonly answer: (produced: Produced) => object;
-  /** The events of a stream, each with its blank line. */
-  readonly events: (produced: Produced, body: JsonObject) => readonly string[];
+  readonly events: (produced: Produced, body: JsonObject) => readonly StreamEvent[];
+}
+
+/** What of a stream is written at once, and whether a token of the output comes with it: what is left of them comes with the stream's end. */
+export interface StreamEvent {
+  readonly bytes: string | Uint8Array;
+  readonly isWord: boolean;
 }
 
 export type JsonObject = Readonly<Record<string, unknown>>;
@@ -58,4 +63,7 @@ export const isList = (value: unknown): value is readonly JsonObject[] =>
   Array.isArray(value) && value.length > 0 && value.every((one) => typeof one === 'object' && one !== null);
 
 /** An event with a name, as Anthropic and the Responses API send them. */
-export const namedEvent = (data: { readonly type: string }): string => `event: ${data.type}\ndata: ${JSON.stringify(data)}\n\n`;
+export const namedEvent = (data: { readonly type: string }, isWord = false): StreamEvent => ({
+  bytes: `event: ${data.type}\ndata: ${JSON.stringify(data)}\n\n`,
+  isWord,
+});

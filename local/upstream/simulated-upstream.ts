@@ -1,10 +1,10 @@
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { anthropic } from './anthropic.js';
 import { gemini } from './gemini.js';
 import { openAi } from './openai.js';
-import type { Asked, JsonObject, Produced } from './simulated-api.js';
+import type { Asked, JsonObject, Produced, StreamEvent } from './simulated-api.js';
 
 /**
  * A simulated provider on this machine, in the shapes of OpenAI, Anthropic and Gemini: answers at once, costs nothing, and counts what it produced.
@@ -12,7 +12,7 @@ import type { Asked, JsonObject, Produced } from './simulated-api.js';
  */
 export interface SimulatedUpstream {
   readonly url: string;
-  /** Tokens of all answers so far, as their usage says, those whose client left included. */
+  /** Tokens of all answers so far: as their usage says, and of streams that broke off the prompt's and the words that were sent. */
   readonly producedTokens: number;
   /** Answers so far; failures are none. */
   readonly answers: number;
@@ -34,15 +34,28 @@ export interface Behaviour {
   failHeaders: Readonly<Record<string, string>>;
   /** Breaks the connection after so many chunks of a stream. */
   breakAfterChunks: number | undefined;
+  /** Waited for before each chunk of a stream; false breaks the connection in its place. */
+  beforeChunk: ((chunk: ChunkToCome) => Promise<boolean>) | undefined;
   /** Says this usage instead of what the prompt amounts to. */
   usage: { promptTokens: number; completionTokens: number } | undefined;
+}
+
+/** Which chunk of which stream. */
+export interface ChunkToCome {
+  /** Of the request. */
+  readonly headers: IncomingHttpHeaders;
+  /** How many went before it. */
+  readonly index: number;
+  /** Tokens of the stream so far, the prompt's included. */
+  readonly producedTokens: number;
 }
 
 const MOST_PROMPT_TOKENS = 200;
 const MOST_COMPLETION_TOKENS = 100;
 const CHARACTERS_PER_TOKEN = 4;
 const BEARER = /^Bearer \S+$/i;
-const WORDS = ['The', 'gate', 'opens', 'when', 'the', 'level', 'allows,', 'and', 'closes', 'when', 'it', 'does', 'not.'];
+/** With the space between them each is four characters, as the tokens are. */
+const WORDS = ['The', 'key', 'was', 'cut', 'for', 'one', 'and', 'the', 'man', 'let', 'you', 'all', 'out'];
 
 /** What all requests together amounted to. */
 interface Tally {
@@ -58,6 +71,7 @@ export async function startUpstream(): Promise<SimulatedUpstream> {
     failTimes: undefined,
     failHeaders: {},
     breakAfterChunks: undefined,
+    beforeChunk: undefined,
     usage: undefined,
   };
   const tally: Tally = { tokens: 0, answers: 0, abandoned: 0 };
@@ -120,26 +134,50 @@ async function handle(request: IncomingMessage, response: ServerResponse, behavi
   if (typeof asked === 'string') return failed(400, asked);
   tally.answers += 1;
   const produced = producedFor(asked, behaviour, tally.answers);
-  if (!COUNTS_ONLY.test(path)) tally.tokens += produced.promptTokens + produced.outputTokens;
-  if (!asked.streams) return json(response, 200, endpoint.answer(produced));
-  const whole = await streamed(response, endpoint.events(produced, body), behaviour);
+  if (!asked.streams) {
+    if (!COUNTS_ONLY.test(path)) tally.tokens += produced.promptTokens + produced.outputTokens;
+    return json(response, 200, endpoint.answer(produced));
+  }
+  const stream = { headers: request.headers, events: endpoint.events(produced, body), produced };
+  const whole = await streamed(response, stream, behaviour, tally);
   if (!whole) tally.abandoned += 1;
 }
 
 const COUNTS_ONLY = /count_tokens$/;
 
-/** False when the client left before the end. */
-async function streamed(response: ServerResponse, events: readonly string[], behaviour: Behaviour): Promise<boolean> {
+interface Stream {
+  readonly headers: IncomingHttpHeaders;
+  readonly events: readonly StreamEvent[];
+  readonly produced: Produced;
+}
+
+/** False when the client left before the end. What was produced is counted as it is written. */
+async function streamed(
+  response: ServerResponse,
+  { headers, events, produced }: Stream,
+  behaviour: Behaviour,
+  tally: Tally,
+): Promise<boolean> {
+  const left = new Promise<boolean>((resolve) => response.on('close', () => resolve(true)));
+  let words = 0;
+  tally.tokens += produced.promptTokens;
   response.writeHead(200, { 'Content-Type': 'text/event-stream; charset=utf-8', 'Cache-Control': 'no-cache' });
-  for (const [index, event] of events.entries()) {
-    if (index === behaviour.breakAfterChunks) {
+  for (const [index, { bytes, isWord }] of events.entries()) {
+    if (index > 0) await pause(behaviour.delayMs);
+    const coming = behaviour.beforeChunk?.({ headers, index, producedTokens: produced.promptTokens + words });
+    const goesOn = index !== behaviour.breakAfterChunks && (coming === undefined || (await Promise.race([coming, left])));
+    if (response.destroyed) return false;
+    if (!goesOn) {
       response.destroy();
       return true;
     }
-    if (response.destroyed) return false;
-    response.write(event);
-    if (index + 1 < events.length) await pause(behaviour.delayMs);
+    if (isWord) {
+      words += 1;
+      tally.tokens += 1;
+    }
+    response.write(bytes);
   }
+  tally.tokens += produced.outputTokens - words;
   response.end();
   return true;
 }

@@ -157,9 +157,9 @@ describe('a stream that its caller leaves half-way', () => {
     );
     const reader = answer.body!.getReader();
     let text = '';
-    while (!text.includes('gate')) text += new TextDecoder().decode((await reader.read()).value);
+    while (!text.includes('key')) text += new TextDecoder().decode((await reader.read()).value);
     await reader.cancel();
-    // 40 of input, and of output what came of `The gate opens`.
+    // 40 of input, and of output what came of `The key was`.
     const { tph: tokens, inflight: slots } = await left();
     expect([slots, 960 - (tokens ?? 0) >= 2, 960 - (tokens ?? 0) <= 4]).toEqual([1, true, true]);
   });

@@ -64,7 +64,7 @@ describe('an answer in one piece', () => {
       choices: [
         {
           index: 0,
-          message: { role: 'assistant', content: 'The gate opens when the level allows, and closes when' },
+          message: { role: 'assistant', content: 'The key was cut for one and the man let' },
           finish_reason: 'stop',
         },
       ],
@@ -132,7 +132,7 @@ describe('a streamed answer', () => {
     expect(chunks.map(({ choices }) => choices[0]?.delta.content ?? '').join('')).toBe(whole.choices[0]?.message.content);
   });
 
-  it('ends with its client: no chunk is made after that, and its tokens were produced all the same', async () => {
+  it('ends with its client: no chunk is made after that, and no token', async () => {
     upstream.behaviour.delayMs = 5;
     const leaving = new AbortController();
     const response = await post(asking('Leave early', { stream: true }), { signal: leaving.signal });
@@ -140,8 +140,10 @@ describe('a streamed answer', () => {
     expect(upstream.abandonedStreams).toBe(0);
     leaving.abort();
     await vi.waitFor(() => expect(upstream.abandonedStreams).toBe(1));
-    // 11 characters: 3 + 3 tokens of prompt, 5 + 11 of the answer.
-    expect(upstream.producedTokens).toBe(22);
+    // 11 characters: 3 + 3 tokens of prompt, and of the answer's 5 + 11 not all.
+    const produced = upstream.producedTokens;
+    expect(produced).toBeGreaterThanOrEqual(6);
+    expect(produced).toBeLessThan(22);
   });
 
   it('counts no stream as abandoned that was read to its end', async () => {
