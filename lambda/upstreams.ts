@@ -1,4 +1,5 @@
 import { InvalidArgument } from '../lib/errors.js';
+import { WHEN_CLIENT_LEAVES, type WhenClientLeaves } from '../lib/llm/metered-stream.js';
 import { secretString } from './compose.js';
 
 /** A provider that calls are forwarded to. */
@@ -13,10 +14,6 @@ export interface Upstream {
 /** How the provider's key is sent. */
 const KEY_HEADERS = ['authorization', 'x-api-key', 'api-key', 'x-goog-api-key'] as const;
 type KeyHeader = (typeof KEY_HEADERS)[number];
-
-/** Whether a provider is left to finish an answer that nobody reads any more. */
-const WHEN_CLIENT_LEAVES = ['cancel', 'readOn'] as const;
-type WhenClientLeaves = (typeof WHEN_CLIENT_LEAVES)[number];
 
 interface Configured {
   readonly baseUrl: string;

@@ -4,7 +4,7 @@ import { type Clock, nowMs, SystemClock } from '../clock.js';
 import { HeadgateError, InvalidArgument, ResourceNotAllowed } from '../errors.js';
 import { problemOf } from '../http/problem.js';
 import { NO_TOKENS } from '../llm/costs.js';
-import { AnswerMeter, metered, StreamMeter } from '../llm/metered-stream.js';
+import { AnswerMeter, metered, StreamMeter, WHEN_CLIENT_LEAVES, type WhenClientLeaves } from '../llm/metered-stream.js';
 import type { PreparedCall, ProviderApi } from '../llm/provider-api.js';
 import { apiOfPath } from '../llm/provider-apis.js';
 import { checkFields } from '../names.js';
@@ -30,11 +30,17 @@ export interface LimitedFetchOptions extends CallLimitsOptions {
   readonly retries?: number | undefined;
   /** The longest of these waits in milliseconds: what asks for more is handed on. @default 60000 */
   readonly maxRetryWaitMs?: number | undefined;
+  /**
+   * `cancel`: the provider stops, and the call is settled by what it told until then, else by its estimate. `readOn`: the answer is read to its end
+   * all the same, and settled by its real usage, for providers that bill it all; the process must live as long.
+   * @default 'cancel'
+   */
+  readonly whenClientLeaves?: WhenClientLeaves | undefined;
   /** @default the machine's clock */
   readonly clock?: Clock | undefined;
 }
 
-const FIELDS = [...CALL_LIMITS_FIELDS, 'upstream', 'models', 'retries', 'maxRetryWaitMs', 'clock'];
+const FIELDS = [...CALL_LIMITS_FIELDS, 'upstream', 'models', 'retries', 'maxRetryWaitMs', 'whenClientLeaves', 'clock'];
 const MOST_RETRIES = 10;
 const FAILURES_REMEMBERED = 1_000;
 /** The official clients wait no longer between two tries. */
@@ -77,6 +83,7 @@ class LimitedFetch {
   readonly #upstream: typeof fetch;
   readonly #retries: number;
   readonly #maxRetryWaitMs: number;
+  readonly #whenClientLeaves: WhenClientLeaves;
   readonly #clock: Clock;
   readonly #entity: string;
   /** Calls that failed, by what they were, with the time until which the same call is another try. */
@@ -84,18 +91,25 @@ class LimitedFetch {
 
   constructor(options: LimitedFetchOptions) {
     checkFields(options, FIELDS, 'options');
-    const { models = [], retries = 0, maxRetryWaitMs = 60_000 } = options;
+    const { models = [], retries = 0, maxRetryWaitMs = 60_000, whenClientLeaves = 'cancel' } = options;
     if (!Array.isArray(models) || models.some((model) => typeof model !== 'string' || model === ''))
       throw new InvalidArgument({ field: 'models', value: models, expected: 'a list of model names' });
     if (!Number.isInteger(retries) || retries < 0 || retries > MOST_RETRIES)
       throw new InvalidArgument({ field: 'retries', value: retries, expected: `an integer from 0 to ${MOST_RETRIES}` });
     if (!(maxRetryWaitMs >= 0))
       throw new InvalidArgument({ field: 'maxRetryWaitMs', value: maxRetryWaitMs, expected: 'at least 0' });
+    if (!WHEN_CLIENT_LEAVES.includes(whenClientLeaves))
+      throw new InvalidArgument({
+        field: 'whenClientLeaves',
+        value: whenClientLeaves,
+        expected: `one of ${WHEN_CLIENT_LEAVES.join(', ')}`,
+      });
     this.#limits = new CallLimits(options);
     this.#models = models;
     this.#upstream = options.upstream ?? fetch;
     this.#retries = retries;
     this.#maxRetryWaitMs = maxRetryWaitMs;
+    this.#whenClientLeaves = whenClientLeaves;
     this.#clock = options.clock ?? new SystemClock();
     this.#entity = options.entity;
   }
@@ -112,9 +126,26 @@ class LimitedFetch {
     if (!call.ok) return this.#upstream(urlOf(sent), { ...initOf(sent), body: bytes as Body });
     const first: Attempt = { api, url, model: call.model, body: call.body, call };
     try {
-      return await this.#answered(sent, first, bytes);
+      return await this.#whileListening(signalOf(sent), this.#answered(sent, first, bytes));
     } catch (error) {
       if (error instanceof HeadgateError) return refused(api, error);
+      throw error;
+    }
+  }
+
+  /** The answer, or the signal's reason at once; the answer that comes after it nobody reads. */
+  async #whileListening(signal: AbortSignal | undefined, answering: Promise<Response>): Promise<Response> {
+    if (this.#whenClientLeaves === 'cancel' || signal === undefined) return answering;
+    const left = new Promise<never>((_resolve, reject) => {
+      const leave = () => reject(signal.reason);
+      signal.addEventListener('abort', leave);
+      const stay = () => signal.removeEventListener('abort', leave);
+      answering.then(stay, stay);
+    });
+    try {
+      return await Promise.race([answering, left]);
+    } catch (error) {
+      answering.then(({ body }) => body?.cancel()).catch(() => {});
       throw error;
     }
   }
@@ -166,7 +197,8 @@ class LimitedFetch {
     for (let attempt = 0; ; attempt += 1) {
       let answer: Response;
       try {
-        answer = await this.#upstream(url.href, { ...initOf(sent), body: body as Body });
+        const signal = this.#whenClientLeaves === 'cancel' ? signalOf(sent) : undefined;
+        answer = await this.#upstream(url.href, { ...initOf(sent), signal: signal ?? null, body: body as Body });
         const waitMs = attempt < this.#retries ? upstreamWaitMs(answer, attempt, nowMs(this.#clock)) : undefined;
         if (waitMs === undefined || waitMs > this.#maxRetryWaitMs) return answer;
         await answer.body?.cancel();
@@ -196,7 +228,10 @@ class LimitedFetch {
       ? new StreamMeter(api.usageReader(), { dropUsageChunk: call.addedUsage })
       : new AnswerMeter(api.usageOf);
     const { status, statusText, headers, url } = answer;
-    const body = metered(answer.body, meter, (usage) => limited.end(usage), signal);
+    const body = metered(answer.body, meter, (usage) => limited.end(usage), {
+      signal,
+      whenClientLeaves: this.#whenClientLeaves,
+    });
     return Object.defineProperty(new Response(body, { status, statusText, headers }), 'url', { value: url });
   }
 

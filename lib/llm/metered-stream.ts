@@ -14,27 +14,37 @@ export interface Meter {
 /** Called once, when the answer was read to its end, has failed, or was cancelled, with the usage told by then. */
 export type Ended = (usage: Usage | undefined) => Promise<void>;
 
+/** What becomes of an answer that nobody reads any more: it is cancelled, or read to its end for its usage alone. */
+export const WHEN_CLIENT_LEAVES = ['cancel', 'readOn'] as const;
+export type WhenClientLeaves = (typeof WHEN_CLIENT_LEAVES)[number];
+
+export interface MeteredOptions {
+  /** A body that nobody reads ends with it; else never, for nothing is read ahead. With `cancel` it must end the upstream as well, with `readOn` not. */
+  readonly signal?: AbortSignal | undefined;
+  /** @default 'cancel' */
+  readonly whenClientLeaves?: WhenClientLeaves;
+}
+
 /**
  * The upstream's bytes on their way to the caller, as the meter passes them on. `end` is waited for before the body ends, so that whoever has read it
  * all knows that its cost is booked; the bytes themselves never wait. When the upstream breaks, what it had sent is handed on, then the body
- * fails with the upstream's error. Cancelling the body cancels the upstream. A body that nobody reads ends with `signal`, which ends the upstream as
- * well; else never, for nothing is read ahead.
- * Throws a TypeError when `upstream` is already locked to another reader.
+ * fails with the upstream's error. Throws a TypeError when `upstream` is already locked to another reader.
  */
 export function metered(
   upstream: ReadableStream<Uint8Array>,
   meter: Meter,
   end: Ended,
-  signal?: AbortSignal,
+  { signal, whenClientLeaves = 'cancel' }: MeteredOptions = {},
 ): ReadableStream<Uint8Array> {
   const reader = upstream.getReader();
+  const readsOn = whenClientLeaves === 'readOn';
+  let hasLeft = false;
   let ending: Promise<void> | undefined;
   const ended = (): Promise<void> => {
-    signal?.removeEventListener('abort', ended);
+    signal?.removeEventListener('abort', aborted);
     ending ??= end(meter.usage);
     return ending;
   };
-  signal?.addEventListener('abort', ended);
   let broken: { readonly error: unknown } | undefined;
 
   /** What may go on next; undefined at the end. A break is thrown only once what came before it has gone on. */
@@ -52,22 +62,47 @@ export function metered(
     return undefined;
   };
 
+  /** To the upstream's end, for its usage alone. */
+  const drained = async (): Promise<void> => {
+    hasLeft = true;
+    try {
+      while ((await next()) !== undefined);
+    } catch {
+      // Nobody is left to be told; what was told until then counts.
+    }
+    await ended();
+  };
+
+  let errored: (reason: unknown) => void = () => {};
+  function aborted(): void {
+    if (!readsOn) return void ended();
+    void drained();
+    errored(signal?.reason);
+  }
+  signal?.addEventListener('abort', aborted);
+
   return new ReadableStream<Uint8Array>(
     {
+      start(controller) {
+        errored = (reason) => controller.error(reason);
+      },
       async pull(controller) {
+        let bytes: Uint8Array | undefined;
         try {
-          let bytes = await next();
+          bytes = await next();
           while (bytes?.length === 0) bytes = await next();
-          if (bytes) return controller.enqueue(bytes);
         } catch (error) {
-          await ended();
+          if (!hasLeft) await ended();
           throw error;
         }
+        if (hasLeft) return;
+        if (bytes) return controller.enqueue(bytes);
         await ended();
         controller.close();
       },
       async cancel(reason) {
-        await Promise.all([ended(), reader.cancel(reason)]);
+        if (readsOn) void drained();
+        else await Promise.all([ended(), reader.cancel(reason)]);
       },
     },
     { highWaterMark: 0 },

@@ -163,6 +163,49 @@ describe('a stream that its caller leaves half-way', () => {
     const { tph: tokens, inflight: slots } = await left();
     expect([slots, 960 - (tokens ?? 0) >= 2, 960 - (tokens ?? 0) <= 4]).toEqual([1, true, true]);
   });
+
+  it.each([
+    { how: 'cancels the body', leave: (reader: ReadableStreamDefaultReader) => reader.cancel() },
+    { how: 'aborts its signal', leave: (_: ReadableStreamDefaultReader, abort: AbortController) => abort.abort() },
+  ])('and $how, is read on where that is asked for, and settled by its real usage', async ({ leave }) => {
+    const { post, left } = await limited([tph(1_000), inflight], { whenClientLeaves: 'readOn' });
+    let goOn: (goesOn: boolean) => void = () => {};
+    const hasLeft = new Promise<boolean>((resolve) => {
+      goOn = resolve;
+    });
+    upstream.behaviour.usage = { promptTokens: 40, completionTokens: 90 };
+    upstream.behaviour.beforeChunk = async ({ index }) => index < 3 || hasLeft;
+    const abort = new AbortController();
+    const answer = await post(asking('Hello?!!', { stream: true, max_tokens: 98 }), undefined, { signal: abort.signal });
+    const reader = answer.body!.getReader();
+    await reader.read();
+    await leave(reader, abort);
+    expect(await left()).toEqual({ tph: 900, inflight: 0 });
+    goOn(true);
+    await expect.poll(left).toEqual({ tph: 1_000 - 130, inflight: 1 });
+    expect(upstream.abandonedStreams).toBe(0);
+  });
+
+  it('before its first byte is told so at once, and the answer is read on where that is asked for', async () => {
+    let goOn: () => void = () => {};
+    const hasLeft = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    const thinking: typeof fetch = async (...call) => {
+      await hasLeft;
+      return fetch(...call);
+    };
+    const { post, left } = await limited([tph(1_000), inflight], { whenClientLeaves: 'readOn', upstream: thinking });
+    upstream.behaviour.usage = { promptTokens: 40, completionTokens: 90 };
+    const abort = new AbortController();
+    const answering = post(asking('Hello?!!', { max_tokens: 98 }), undefined, { signal: abort.signal });
+    await expect.poll(left).toEqual({ tph: 900, inflight: 0 });
+    abort.abort(new Error('the reader went home'));
+    await expect(answering).rejects.toThrow('the reader went home');
+    expect(await left()).toEqual({ tph: 900, inflight: 0 });
+    goOn();
+    await expect.poll(left).toEqual({ tph: 1_000 - 130, inflight: 1 });
+  });
 });
 
 describe('a call that is made again', () => {
