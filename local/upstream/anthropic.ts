@@ -38,7 +38,7 @@ const messages: Endpoint = {
   },
   answer: (produced) => message(produced, [{ type: 'text', text: produced.words.join(' ') }], produced.outputTokens),
   events(produced) {
-    const start = { ...message(produced, [], Math.min(1, produced.outputTokens)), stop_reason: null };
+    const start = { ...message(produced, [], 0), stop_reason: null };
     return [
       { type: 'message_start', message: start },
       { type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } },

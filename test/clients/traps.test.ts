@@ -166,7 +166,7 @@ describe('a stream that its caller leaves half-way', () => {
 
   it.each([
     { how: 'cancels the body', leave: (reader: ReadableStreamDefaultReader) => reader.cancel() },
-    { how: 'aborts its signal', leave: (_: ReadableStreamDefaultReader, abort: AbortController) => abort.abort() },
+    { how: 'aborts its signal', leave: async (_: ReadableStreamDefaultReader, abort: AbortController) => abort.abort() },
   ])('and $how, is read on where that is asked for, and settled by its real usage', async ({ leave }) => {
     const { post, left } = await limited([tph(1_000), inflight], { whenClientLeaves: 'readOn' });
     let goOn: (goesOn: boolean) => void = () => {};
