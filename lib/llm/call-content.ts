@@ -27,6 +27,7 @@ const STRUCTURAL_MEMBERS: ReadonlySet<string> = new Set([
   'call_id',
   'tool_call_id',
   'tool_use_id',
+  'toolUseId',
   'status',
   'detail',
   'cache_control',

@@ -7,6 +7,8 @@ export interface SimulatedApi {
 
 export interface Endpoint {
   readonly path: RegExp;
+  /** Of a stream. @default text/event-stream */
+  readonly contentType?: string;
   /** What a body asks for, or what is wrong with it. */
   readonly asked: (body: JsonObject, path: string) => Asked | string;
   readonly answer: (produced: Produced) => object;

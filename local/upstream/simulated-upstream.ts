@@ -2,12 +2,13 @@ import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { anthropic } from './anthropic.js';
+import { bedrock } from './bedrock.js';
 import { gemini } from './gemini.js';
 import { openAi } from './openai.js';
 import type { Asked, JsonObject, Produced, StreamEvent } from './simulated-api.js';
 
 /**
- * A simulated provider on this machine, in the shapes of OpenAI, Anthropic and Gemini: answers at once, costs nothing, and counts what it produced.
+ * A simulated provider on this machine, in the shapes of OpenAI, Anthropic, Gemini and Amazon Bedrock: answers at once, costs nothing, and counts what it produced.
  * The path says which of them is asked.
  */
 export interface SimulatedUpstream {
@@ -53,7 +54,8 @@ export interface ChunkToCome {
 const MOST_PROMPT_TOKENS = 200;
 const MOST_COMPLETION_TOKENS = 100;
 const CHARACTERS_PER_TOKEN = 4;
-const BEARER = /^Bearer \S+$/i;
+/** A key, or a signature. */
+const AUTHORIZATION = /^(Bearer \S+|AWS4-HMAC-SHA256 .+)$/i;
 /** With the space between them each is four characters, as the tokens are. */
 const WORDS = ['The', 'key', 'was', 'cut', 'for', 'one', 'and', 'the', 'man', 'let', 'you', 'all', 'out'];
 
@@ -104,7 +106,7 @@ export async function startUpstream(): Promise<SimulatedUpstream> {
   };
 }
 
-const APIS = [openAi(), anthropic(), gemini()];
+const APIS = [openAi(), anthropic(), gemini(), bedrock()];
 
 async function handle(request: IncomingMessage, response: ServerResponse, behaviour: Behaviour, tally: Tally): Promise<void> {
   const chunks: Buffer[] = [];
@@ -126,7 +128,7 @@ async function handle(request: IncomingMessage, response: ServerResponse, behavi
     return failed(behaviour.failWith, 'The simulated provider was told to fail');
   }
   const { authorization } = request.headers;
-  if (authorization !== undefined && !BEARER.test(authorization))
+  if (authorization !== undefined && !AUTHORIZATION.test(authorization))
     return failed(401, 'Expected an Authorization header of the form: Bearer KEY');
   const body = jsonObject(Buffer.concat(chunks).toString());
   if (body === undefined) return failed(400, 'Expected a JSON body');
@@ -138,7 +140,8 @@ async function handle(request: IncomingMessage, response: ServerResponse, behavi
     if (!COUNTS_ONLY.test(path)) tally.tokens += produced.promptTokens + produced.outputTokens;
     return json(response, 200, endpoint.answer(produced));
   }
-  const stream = { headers: request.headers, events: endpoint.events(produced, body), produced };
+  const { contentType = 'text/event-stream; charset=utf-8' } = endpoint;
+  const stream = { headers: request.headers, contentType, events: endpoint.events(produced, body), produced };
   const whole = await streamed(response, stream, behaviour, tally);
   if (!whole) tally.abandoned += 1;
 }
@@ -147,6 +150,7 @@ const COUNTS_ONLY = /count_tokens$/;
 
 interface Stream {
   readonly headers: IncomingHttpHeaders;
+  readonly contentType: string;
   readonly events: readonly StreamEvent[];
   readonly produced: Produced;
 }
@@ -154,14 +158,14 @@ interface Stream {
 /** False when the client left before the end. What was produced is counted as it is written. */
 async function streamed(
   response: ServerResponse,
-  { headers, events, produced }: Stream,
+  { headers, contentType, events, produced }: Stream,
   behaviour: Behaviour,
   tally: Tally,
 ): Promise<boolean> {
   const left = new Promise<boolean>((resolve) => response.on('close', () => resolve(true)));
   let words = 0;
   tally.tokens += produced.promptTokens;
-  response.writeHead(200, { 'Content-Type': 'text/event-stream; charset=utf-8', 'Cache-Control': 'no-cache' });
+  response.writeHead(200, { 'Content-Type': contentType, 'Cache-Control': 'no-cache' });
   for (const [index, { bytes, isWord }] of events.entries()) {
     if (index > 0) await pause(behaviour.delayMs);
     const coming = behaviour.beforeChunk?.({ headers, index, producedTokens: produced.promptTokens + words });
