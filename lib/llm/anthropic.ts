@@ -41,17 +41,27 @@ function prepareAnthropic(body: Uint8Array, path: string): PreparedCall | Refuse
 
 /**
  * The `usage` of an answer. Anthropic counts what it read from its cache, and what it wrote to it, apart from `input_tokens`: all three are
- * input. Undefined for what states no usage, or contradicts itself.
+ * input. What it took to compact the context on the way it counts among `iterations` alone, and bills too. Undefined for what states no usage, or
+ * contradicts itself.
  */
 export function usageOfAnthropic(usage: unknown): Usage | undefined {
   if (!isJsonObject(usage)) return undefined;
-  const input = tokenCount(usage.input_tokens);
-  const output = tokenCount(usage.output_tokens);
-  const cached = tokenCount(usage.cache_read_input_tokens ?? 0);
-  const written = tokenCount(usage.cache_creation_input_tokens ?? 0);
-  if (input === undefined || output === undefined || cached === undefined || written === undefined) return undefined;
-  const inputTokens = input + cached + written;
-  return { inputTokens, cachedInputTokens: cached, outputTokens: output, totalTokens: inputTokens + output };
+  const iterations = Array.isArray(usage.iterations) ? usage.iterations.filter(isJsonObject) : [];
+  let sum: Usage = { inputTokens: 0, cachedInputTokens: 0, outputTokens: 0, totalTokens: 0 };
+  for (const counts of [usage, ...iterations.filter(({ type }) => type === 'compaction')]) {
+    const input = tokenCount(counts.input_tokens);
+    const output = tokenCount(counts.output_tokens);
+    const cached = tokenCount(counts.cache_read_input_tokens ?? 0);
+    const written = tokenCount(counts.cache_creation_input_tokens ?? 0);
+    if (input === undefined || output === undefined || cached === undefined || written === undefined) return undefined;
+    sum = {
+      inputTokens: sum.inputTokens + input + cached + written,
+      cachedInputTokens: sum.cachedInputTokens + cached,
+      outputTokens: sum.outputTokens + output,
+      totalTokens: sum.totalTokens + input + cached + written + output,
+    };
+  }
+  return sum;
 }
 
 /**

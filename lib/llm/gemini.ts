@@ -58,7 +58,8 @@ const isAttachment = (part: JsonObject): boolean =>
 
 /**
  * The `usageMetadata` of an answer; of a list of them, as a stream that is no event stream, the last. What tools put into the prompt is input, thoughts
- * are output. Undefined for what states no usage, or contradicts itself.
+ * are output: beside the candidates, or among them, as some models count, whose total then has no room for them beside. Undefined for what states no
+ * usage, or contradicts itself.
  */
 export function usageOfGemini(answer: unknown): Usage | undefined {
   const last = Array.isArray(answer) ? answer.findLast((one) => isJsonObject(one) && isJsonObject(one.usageMetadata)) : answer;
@@ -74,7 +75,8 @@ export function usageOfGemini(answer: unknown): Usage | undefined {
   if (prompt === undefined || ofTools === undefined || cached === undefined || answered === undefined || thoughts === undefined)
     return undefined;
   const inputTokens = prompt + ofTools;
-  const outputTokens = answered + thoughts;
+  const amongCandidates = told.totalTokenCount === inputTokens + answered && thoughts <= answered;
+  const outputTokens = amongCandidates ? answered : answered + thoughts;
   const totalTokens = tokenCount(told.totalTokenCount ?? inputTokens + outputTokens);
   if (totalTokens === undefined || cached > inputTokens || totalTokens < inputTokens + outputTokens) return undefined;
   return { inputTokens, cachedInputTokens: cached, outputTokens, totalTokens };
