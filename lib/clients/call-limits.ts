@@ -15,7 +15,7 @@ export interface CallLimitsOptions {
   readonly entity: string;
   /** Whose limits apply. @default the model of each request */
   readonly resource?: string | undefined;
-  /** Guesses a call's tokens before it is made. One that throws is reported, and the default is taken. @default byCharacters() */
+  /** Guesses a call's tokens before it is made. One that throws is reported, once for the same error, and the default is taken. @default byCharacters() */
   readonly estimate?: Estimator | undefined;
   /** What models cost that have no prices stored with them, for limits that count money. @default none: a call under such a limit is refused */
   readonly prices?: PriceTable | undefined;
@@ -45,6 +45,8 @@ const byDefault = byCharacters();
 /** Lets calls of one entity through, one by one. Throws `InvalidArgument` for wrong options. */
 export class CallLimits {
   readonly #options: CallLimitsOptions;
+  /** What the estimator failed with last: the same again is not told again. */
+  #lastFailure: string | undefined;
 
   constructor(options: CallLimitsOptions) {
     const { limiter, entity, resource, estimate = byDefault, prices, maxWaitMs, priority } = options;
@@ -87,7 +89,9 @@ export class CallLimits {
     try {
       if (estimate !== undefined) return checked(await estimate(content, resource));
     } catch (error) {
-      this.warn(`The estimator failed, characters were counted instead: ${String(error)}`, error);
+      if (this.#lastFailure !== String(error))
+        this.warn(`The estimator failed, characters were counted instead: ${String(error)}`, error);
+      this.#lastFailure = String(error);
     }
     return byDefault(content);
   }

@@ -61,6 +61,17 @@ export function limitedModel(options: CallLimitsOptions): LimitedModel {
   };
 }
 
+/** Files of a prompt, and what tools give back that is no text. */
+const ATTACHMENT_TYPES: ReadonlySet<unknown> = new Set([
+  'file',
+  'file-data',
+  'file-url',
+  'file-id',
+  'image-data',
+  'image-url',
+  'image-file-id',
+]);
+
 /** The prompt's system messages, texts and tool results; files count as attachments. */
 function acquired(
   limits: CallLimits,
@@ -70,7 +81,7 @@ function acquired(
   return limits.acquire({
     model,
     content: {
-      ...contentIn([prompt], tools, ({ type }) => type === 'file'),
+      ...contentIn([prompt], tools, ({ type }) => ATTACHMENT_TYPES.has(type)),
       statedOutputTokens: tokenCount(maxOutputTokens),
       answers: 1,
       hasOutput: true,

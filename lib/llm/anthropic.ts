@@ -16,6 +16,11 @@ export const anthropicApi: ProviderApi = {
 };
 
 const ATTACHMENT_TYPES: ReadonlySet<unknown> = new Set(['image', 'document', 'container_upload']);
+const WRITTEN_SOURCES: ReadonlySet<unknown> = new Set(['text', 'content']);
+
+/** A document may also be plain text, or blocks of their own: these are counted as what they say. */
+const isAttachment = ({ type, source }: JsonObject): boolean =>
+  ATTACHMENT_TYPES.has(type) && !(isJsonObject(source) && WRITTEN_SOURCES.has(source.type));
 
 function prepareAnthropic(body: Uint8Array, path: string): PreparedCall | RefusedCall {
   const json = jsonBody(body);
@@ -30,7 +35,7 @@ function prepareAnthropic(body: Uint8Array, path: string): PreparedCall | Refuse
     body,
     addedUsage: false,
     content: {
-      ...contentIn([system, messages], tools, ({ type }) => ATTACHMENT_TYPES.has(type)),
+      ...contentIn([system, messages], tools, isAttachment),
       statedOutputTokens: largestCount([max_tokens]),
       answers: 1,
       hasOutput: true,

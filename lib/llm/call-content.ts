@@ -4,6 +4,8 @@ import { isJsonObject, type JsonObject } from './json-object.js';
 export interface CallContent {
   /** The prompt: messages, system prompts, instructions. */
   readonly texts: readonly string[];
+  /** How many of the prompt's parts have a role: what chat formats put around each costs tokens too. */
+  readonly messages: number;
   /** Characters of what is sent as JSON: the tools. */
   readonly jsonCharacters: number;
   /** Tokens that need no counting: token ids, and a fixed number for each image, sound or file. */
@@ -28,10 +30,17 @@ const STRUCTURAL_MEMBERS: ReadonlySet<string> = new Set([
   'tool_call_id',
   'tool_use_id',
   'toolUseId',
+  'toolCallId',
   'status',
   'detail',
   'cache_control',
   'cachePoint',
+  'providerOptions',
+  'media_type',
+  'mediaType',
+  'signature',
+  'thoughtSignature',
+  'thought_signature',
 ]);
 
 /**
@@ -42,9 +51,10 @@ export function contentIn(
   prompts: readonly unknown[],
   tools: unknown,
   isAttachment: (part: JsonObject) => boolean,
-): Pick<CallContent, 'texts' | 'knownTokens' | 'jsonCharacters'> {
+): Pick<CallContent, 'texts' | 'messages' | 'knownTokens' | 'jsonCharacters'> {
   const left: unknown[] = [...prompts];
   const texts: string[] = [];
+  let messages = 0;
   let knownTokens = 0;
   while (left.length > 0) {
     const value = left.pop();
@@ -56,11 +66,12 @@ export function contentIn(
         else left.push(element);
       }
     } else if (isJsonObject(value)) {
+      if (typeof value.role === 'string') messages += 1;
       if (isAttachment(value)) knownTokens += ATTACHMENT_TOKENS;
       else for (const key of Object.keys(value)) if (!STRUCTURAL_MEMBERS.has(key)) left.push(value[key]);
     }
   }
-  return { texts, knownTokens, jsonCharacters: Array.isArray(tools) ? lengthOfJson(tools) : 0 };
+  return { texts, messages, knownTokens, jsonCharacters: Array.isArray(tools) ? lengthOfJson(tools) : 0 };
 }
 
 /** The largest of the numbers among these, at least 0, rounded up to a safe integer; undefined where there is none. */

@@ -63,9 +63,10 @@ export function prepareOpenAi(body: Uint8Array, path: string): PreparedCall | Re
 
 /** The text of messages, input, instructions and prompt, and the largest of the three names that a maximum of output goes by. */
 export function contentOfOpenAi(body: JsonObject, endpoint: OpenAiEndpoint | undefined): CallContent {
-  const { messages, input, instructions, prompt, tools, max_tokens, max_completion_tokens, max_output_tokens, n } = body;
+  const { messages, input, instructions, prompt, tools, functions, n } = body;
+  const { max_tokens, max_completion_tokens, max_output_tokens } = body;
   return {
-    ...contentIn([messages, input, instructions, prompt], tools, ({ type }) => ATTACHMENT_TYPES.has(type)),
+    ...contentIn([messages, input, instructions, prompt], tools ?? functions, ({ type }) => ATTACHMENT_TYPES.has(type)),
     statedOutputTokens: largestCount([max_tokens, max_completion_tokens, max_output_tokens]),
     answers: Math.max(1, countOf(n) ?? 1),
     hasOutput: endpoint !== 'embeddings',

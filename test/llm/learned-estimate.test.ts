@@ -6,6 +6,7 @@ import { seeded } from '../support/virtual-time.js';
 
 const content = (text: string, more: Partial<CallContent> = {}): CallContent => ({
   texts: [text],
+  messages: 1,
   jsonCharacters: 0,
   knownTokens: 0,
   statedOutputTokens: undefined,
