@@ -167,8 +167,8 @@ class LimitedFetch {
         continue;
       }
       if (isRetry) this.#failed.delete(key);
-      const answer = await this.#sent(sent, attempt, limited);
-      if (isLast || upstreamWaitMs(answer, 0, nowMs(this.#clock)) === undefined)
+      const answer = await this.#sent(sent, attempt, limited, isLast ? this.#retries : 0);
+      if (isLast || (await upstreamWaitMs(answer, 0, nowMs(this.#clock))) === undefined)
         return this.#relayed(answer, attempt, limited, signalOf(sent), () => key ?? this.#keyOf(first.url, bytes));
       await Promise.all([limited.release(), answer.body?.cancel()]);
     }
@@ -193,13 +193,13 @@ class LimitedFetch {
   }
 
   /** Sends the call, again where the provider has none left for the moment. A call that could not be sent costs no tokens. */
-  async #sent(sent: Sent, { url, body }: Attempt, limited: LimitedCall): Promise<Response> {
+  async #sent(sent: Sent, { url, body }: Attempt, limited: LimitedCall, retries: number): Promise<Response> {
     for (let attempt = 0; ; attempt += 1) {
       let answer: Response;
       try {
         const signal = this.#whenClientLeaves === 'cancel' ? signalOf(sent) : undefined;
         answer = await this.#upstream(url.href, { ...initOf(sent), signal: signal ?? null, body: body as Body });
-        const waitMs = attempt < this.#retries ? upstreamWaitMs(answer, attempt, nowMs(this.#clock)) : undefined;
+        const waitMs = attempt < retries ? await upstreamWaitMs(answer, attempt, nowMs(this.#clock)) : undefined;
         if (waitMs === undefined || waitMs > this.#maxRetryWaitMs) return answer;
         await answer.body?.cancel();
         await this.#clock.sleep(waitMs, signalOf(sent));
