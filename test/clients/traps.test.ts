@@ -42,6 +42,20 @@ describe('an estimate', () => {
     expect(await left()).toEqual({ tph: 150 - usage.total_tokens });
   });
 
+  it('takes no more than the smallest limit of all levels ever holds', async () => {
+    await bed.admin().createEntity({ entity: 'org' });
+    await bed.admin().createEntity({ entity: 'key-123', parent: 'org' });
+    await bed.admin().setLimits({ entity: 'org', resource: MODEL }, [tph(100)]);
+    const { post } = await limited([tph(150)]);
+    const limiter = bed.limiter({ cacheTtlMs: 0 });
+    upstream.behaviour.delayMs = 50;
+    const pending = post(asking('Hello?!!'));
+    await expect
+      .poll(async () => (await limiter.status({ entity: 'key-123', resource: MODEL })).limits.map(({ available }) => available))
+      .toEqual([50, 0]);
+    expect((await pending).status).toBe(200);
+  });
+
   it('refuses what the caller itself allows when that is more than a limit ever holds', async () => {
     const { post, left } = await limited([tph(150)]);
     const answer = await post(asking('Hello?!!', { max_tokens: 151 }));
