@@ -27,6 +27,14 @@ export {
   type ProvisionedCapacity,
 } from './headgate-table.js';
 export { limitResponses } from './limit-responses.js';
-export { LlmGateway, type LlmGatewayProps, type LlmPrices, type LlmUpstream, type LlmUpstreams } from './llm-gateway.js';
+export {
+  type BedrockUpstream,
+  LlmGateway,
+  type LlmGatewayProps,
+  type LlmPrices,
+  type LlmUpstream,
+  type LlmUpstreams,
+  type ProviderUpstream,
+} from './llm-gateway.js';
 export { type BudgetAlertOptions, UsageAggregator, type UsageAggregatorProps, type UsageOptions } from './usage-aggregator.js';
 export { UsageArchive, type UsageArchiveOptions, type UsageArchiveProps } from './usage-archive.js';

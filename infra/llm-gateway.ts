@@ -1,12 +1,13 @@
-import { Duration, Stack, Token } from 'aws-cdk-lib';
+import { Duration, Stack, Token, Validations } from 'aws-cdk-lib';
 import { AuthorizationType, LambdaIntegration, ResponseTransferMode, type RestApi } from 'aws-cdk-lib/aws-apigateway';
+import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { type ISecret, Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import type { HeadgateAuthorizer } from './headgate-authorizer.js';
 import { functionOptions, HeadgateFunction, type HeadgateFunctionOptions } from './headgate-function.js';
 
-/** One provider that the gateway forwards to. */
-export interface LlmUpstream {
+/** One provider that the gateway forwards to with a key. */
+export interface ProviderUpstream {
   /** What `/llm/{provider}` stands for, without a slash at the end: the rest of the path follows it. */
   readonly baseUrl: string;
 
@@ -29,6 +30,24 @@ export interface LlmUpstream {
    */
   readonly whenClientLeaves?: 'cancel' | 'readOn';
 }
+
+/** Amazon Bedrock: its calls are signed with the gateway's own role. */
+export interface BedrockUpstream {
+  /** The Region that is called, such as `eu-west-1`. */
+  readonly bedrockRegion: string;
+
+  /**
+   * The models, and inference profiles of this account, that the gateway's role may invoke: `eu.anthropic.claude-sonnet-4-6`, or patterns such as
+   * `*.anthropic.*`. Who may call which of them, tiers say.
+   * @default ['*']
+   */
+  readonly models?: readonly string[];
+
+  /** As of any provider. @default 'cancel' */
+  readonly whenClientLeaves?: 'cancel' | 'readOn';
+}
+
+export type LlmUpstream = ProviderUpstream | BedrockUpstream;
 
 /** The upstreams by the name they have in the path. */
 export type LlmUpstreams = Readonly<Record<string, LlmUpstream>>;
@@ -95,8 +114,9 @@ export class LlmGateway extends Construct {
     });
     props.table.grantAcquire(this.function.lambda, { namespace: props.namespace });
     for (const [provider, upstream] of Object.entries(upstreams)) {
-      if (upstream.apiKeySecret === undefined) continue;
-      secretById(this, `ApiKey-${provider}`, upstream.apiKeySecret).grantRead(this.function.lambda);
+      if ('bedrockRegion' in upstream) this.#grantBedrock(upstream);
+      else if (upstream.apiKeySecret !== undefined)
+        secretById(this, `ApiKey-${provider}`, upstream.apiKeySecret).grantRead(this.function.lambda);
     }
     const integration = new LambdaIntegration(this.function.lambda, {
       proxy: true,
@@ -109,7 +129,34 @@ export class LlmGateway extends Construct {
       authorizer: props.authorizer.authorizer,
     });
   }
+
+  #grantBedrock({ bedrockRegion, models = ['*'] }: BedrockUpstream): void {
+    const resources = models.flatMap((model) => [
+      // A profile that spans Regions asks for the model in any of them, by the name without the profile's prefix.
+      `arn:${Stack.of(this).partition}:bedrock:*::foundation-model/${model.replace(PROFILE_PREFIX, '')}`,
+      Stack.of(this).formatArn({ service: 'bedrock', region: bedrockRegion, resource: 'inference-profile', resourceName: model }),
+    ]);
+    this.function.lambda.addToRolePolicy(
+      new PolicyStatement({ actions: ['bedrock:InvokeModel', 'bedrock:InvokeModelWithResponseStream'], resources }),
+    );
+    const { account } = Stack.of(this);
+    const owner = Token.isUnresolved(account) ? '<AWS::AccountId>' : account;
+    for (const model of models) {
+      const reason = 'Models that are named in the upstreams; a profile that spans Regions asks for them in each.';
+      const [foundation, profile] = [
+        model.replace(PROFILE_PREFIX, ''),
+        `bedrock:${bedrockRegion}:${owner}:inference-profile/${model}`,
+      ];
+      Validations.of(this.function).acknowledge(
+        { id: `AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:bedrock:*::foundation-model/${foundation}]`, reason },
+        { id: `AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:${profile}]`, reason },
+      );
+    }
+  }
 }
+
+/** What an inference profile has before the name of its model. */
+const PROFILE_PREFIX = /^(us|eu|apac|jp|au|ca|us-gov|global)\./;
 
 /**
  * The secret that an id means to Secrets Manager: a name, a whole ARN, or an ARN without its six random characters.

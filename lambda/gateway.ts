@@ -6,7 +6,7 @@ import { type Problem, problem } from '../lib/http/problem.js';
 import type { Lease } from '../lib/lease.js';
 import { NO_TOKENS, settledCosts } from '../lib/llm/costs.js';
 import { byCharacters } from '../lib/llm/estimate.js';
-import { AnswerMeter, type Ended, type Meter, metered, StreamMeter } from '../lib/llm/metered-stream.js';
+import { type Ended, type Meter, metered, meterOf } from '../lib/llm/metered-stream.js';
 import { openAiApi } from '../lib/llm/openai.js';
 import type { PriceTable } from '../lib/llm/prices.js';
 import type { PreparedCall, ProviderApi } from '../lib/llm/provider-api.js';
@@ -154,14 +154,15 @@ async function forwarded(
   event: APIGatewayProxyEvent,
   { upstream, target, metering, ends }: Forwarded,
 ): Promise<StreamedResponse> {
-  const headers = await forwardedHeaders(event, upstream);
-  const bytes = metering?.call.body ?? bodyBytes(event);
+  const body = metering?.call.body ?? bodyBytes(event);
+  const method = event.httpMethod;
+  const headers = await upstream.authorized({ method, target, headers: forwardedHeaders(event), body });
   let answer: Response;
   try {
     answer = await fetch(target, {
-      method: event.httpMethod,
+      method,
       headers,
-      body: bytes.byteLength === 0 ? null : Buffer.from(bytes),
+      body: body.byteLength === 0 ? null : Buffer.from(body),
       redirect: 'manual',
     });
   } catch (error) {
@@ -183,12 +184,11 @@ async function forwarded(
 /** The answer's bytes, and at their end, whichever it is, the settlement. */
 function relayed(answer: Response, metering: Metering | undefined, ends: Ends): ReadableStream<Uint8Array> {
   const end: Ended = (usage) => ends.end(answer.ok ? usage : NO_TOKENS);
-  return metered(answer.body ?? new Blob([]).stream(), metering === undefined ? PASSED_ON : meterFor(answer, metering), end);
-}
-
-function meterFor(answer: Response, { api, call }: Metering): Meter {
-  const streams = answer.headers.get('content-type')?.includes('text/event-stream');
-  return streams ? new StreamMeter(api.usageReader(), { dropUsageChunk: call.addedUsage }) : new AnswerMeter(api.usageOf);
+  return metered(
+    answer.body ?? new Blob([]).stream(),
+    metering === undefined ? PASSED_ON : meterOf(metering.api, metering.call, answer),
+    end,
+  );
 }
 
 /** Of answers that cost no tokens nothing is read. */
@@ -196,8 +196,10 @@ const PASSED_ON: Meter = { usage: undefined, passOn: (chunk) => chunk, passOnRes
 
 /** A refusal in both shapes that clients read: problem+json, and the error of the provider's own clients. */
 function answered(refused: Problem, api: ProviderApi): StreamedResponse {
-  const bytes = Buffer.from(JSON.stringify({ ...refused.body, ...api.refusalBody(refusalOf(refused)) }));
-  return { statusCode: refused.status, headers: refused.headers, body: new Blob([bytes]).stream() };
+  const refusal = refusalOf(refused);
+  const bytes = Buffer.from(JSON.stringify({ ...refused.body, ...api.refusalBody(refusal) }));
+  const headers = { ...refused.headers, ...api.refusalHeaders?.(refusal) };
+  return { statusCode: refused.status, headers, body: new Blob([bytes]).stream() };
 }
 
 /** Which API a call speaks; where that cannot be told, the one that most speak. */
@@ -229,19 +231,17 @@ function pathOf({ pathname }: URL): string {
 
 /** Of one connection only, or ours: not for the provider. */
 const NOT_FORWARDED =
-  /^(host|connection|keep-alive|transfer-encoding|te|trailer|upgrade|proxy-.*|expect|content-length|accept-encoding|authorization|x-api-key|api-key|x-goog-api-key|forwarded|via|x-forwarded-.*|x-amz.*|x-headgate-.*|cookie)$/;
+  /^(host|connection|keep-alive|transfer-encoding|te|trailer|upgrade|proxy-.*|expect|content-length|accept-encoding|authorization|x-api-key|api-key|x-goog-api-key|forwarded|via|x-forwarded-.*|x-amz(?!n-bedrock-).*|x-headgate-.*|cookie)$/;
 const NOT_ANSWERED =
   /^(connection|keep-alive|transfer-encoding|trailer|upgrade|content-encoding|content-length|set-cookie|ratelimit.*|x-ratelimit-.*)$/;
 
-async function forwardedHeaders(event: APIGatewayProxyEvent, upstream: Upstream): Promise<Headers> {
+function forwardedHeaders(event: APIGatewayProxyEvent): Headers {
   const headers = new Headers();
   for (const [name, values] of Object.entries(event.multiValueHeaders ?? {})) {
     if (!NOT_FORWARDED.test(name.toLowerCase())) for (const value of values ?? []) headers.append(name, value);
   }
   // Usage is read from the bytes as they pass.
   headers.set('accept-encoding', 'identity');
-  const credentials = await upstream.credentials();
-  if (credentials !== undefined) headers.set(...credentials);
   return headers;
 }
 

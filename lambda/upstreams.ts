@@ -1,14 +1,22 @@
 import { InvalidArgument } from '../lib/errors.js';
 import { WHEN_CLIENT_LEAVES, type WhenClientLeaves } from '../lib/llm/metered-stream.js';
-import { secretString } from './compose.js';
+import { compose, secretString } from './compose.js';
 
 /** A provider that calls are forwarded to. */
 export interface Upstream {
   /** What comes before the path: `https://api.openai.com`. */
   readonly baseUrl: string;
-  /** The header with the provider's own key; undefined: none is sent. */
-  readonly credentials: () => Promise<readonly [name: string, value: string] | undefined>;
+  /** The headers of a call with the provider's own key, or a signature by this function's role. */
+  readonly authorized: (call: OutgoingCall) => Promise<Headers>;
   readonly whenClientLeaves: WhenClientLeaves;
+}
+
+/** A call that is about to be forwarded. */
+export interface OutgoingCall {
+  readonly method: string;
+  readonly target: URL;
+  readonly headers: Headers;
+  readonly body: Uint8Array;
 }
 
 /** How the provider's key is sent. */
@@ -16,7 +24,10 @@ const KEY_HEADERS = ['authorization', 'x-api-key', 'api-key', 'x-goog-api-key'] 
 type KeyHeader = (typeof KEY_HEADERS)[number];
 
 interface Configured {
-  readonly baseUrl: string;
+  /** May be left out of what has a Bedrock Region. */
+  readonly baseUrl?: string;
+  /** Amazon Bedrock of this Region: calls are signed with the role of this function. */
+  readonly bedrockRegion?: string;
   /** A Secrets Manager id of the provider's key. */
   readonly apiKeySecret?: string;
   /** @default by the provider's host: `x-api-key` for Anthropic, `x-goog-api-key` for Google, `api-key` for Azure, else `authorization` */
@@ -29,10 +40,14 @@ interface Configured {
   readonly whenClientLeaves?: WhenClientLeaves;
 }
 
-/** Providers by the name in the path, from HEADGATE_UPSTREAMS: `{"openai":{"baseUrl":"https://api.openai.com","apiKeySecret":"…"}}`. */
+/**
+ * Providers by the name in the path, from HEADGATE_UPSTREAMS: `{"openai":{"baseUrl":"https://api.openai.com","apiKeySecret":"…"}}`, or
+ * `{"bedrock":{"bedrockRegion":"eu-west-1"}}`. Throws `InvalidArgument`.
+ */
 export function upstreamsOf(json: string | undefined): ReadonlyMap<string, Upstream> {
   const field = 'HEADGATE_UPSTREAMS';
-  const expected = 'JSON of { provider: { baseUrl, apiKeySecret?, keyHeader?, whenClientLeaves? } } with http or https URLs';
+  const expected =
+    'JSON of { provider: { baseUrl, apiKeySecret?, keyHeader?, whenClientLeaves? } } with http or https URLs, or { provider: { bedrockRegion } }';
   let configured: Record<string, Configured>;
   try {
     configured = JSON.parse(json ?? '{}');
@@ -41,21 +56,14 @@ export function upstreamsOf(json: string | undefined): ReadonlyMap<string, Upstr
   }
   return new Map(
     Object.entries(configured).map(([provider, upstream]) => {
-      const { baseUrl, apiKeySecret, keyHeader = keyHeaderOf(baseUrl), whenClientLeaves = 'cancel' } = upstream;
+      const { bedrockRegion, baseUrl = bedrockUrl(bedrockRegion), apiKeySecret, whenClientLeaves = 'cancel' } = upstream;
       const isUrl = typeof baseUrl === 'string' && /^https?:\/\//.test(baseUrl);
-      if (!isUrl || !KEY_HEADERS.includes(keyHeader) || !WHEN_CLIENT_LEAVES.includes(whenClientLeaves))
+      const { keyHeader = isUrl ? keyHeaderOf(baseUrl) : undefined } = upstream;
+      if (!isUrl || !isKeyHeader(keyHeader) || !WHEN_CLIENT_LEAVES.includes(whenClientLeaves))
         throw new InvalidArgument({ field, value: json, expected });
-      let key: Promise<string> | undefined;
-      const credentials = async () => {
-        if (apiKeySecret === undefined) return undefined;
-        key ??= secretString(apiKeySecret).catch((error: unknown) => {
-          key = undefined;
-          throw error;
-        });
-        const value = await key;
-        return [keyHeader, keyHeader === 'authorization' ? `Bearer ${value}` : value] as const;
-      };
-      return [provider, { baseUrl: baseUrl.replace(/\/+$/, ''), credentials, whenClientLeaves }];
+      const authorized =
+        bedrockRegion === undefined ? withKey(apiKeySecret, keyHeader) : (call: OutgoingCall) => signed(call, bedrockRegion);
+      return [provider, { baseUrl: baseUrl.replace(/\/+$/, ''), authorized, whenClientLeaves }];
     }),
   );
 }
@@ -65,4 +73,46 @@ function keyHeaderOf(baseUrl: string): KeyHeader {
   if (host.endsWith('.anthropic.com')) return 'x-api-key';
   if (host.endsWith('.googleapis.com')) return 'x-goog-api-key';
   return host.endsWith('.azure.com') ? 'api-key' : 'authorization';
+}
+
+const isKeyHeader = (header: unknown): header is KeyHeader => KEY_HEADERS.includes(header as KeyHeader);
+
+const bedrockUrl = (region: string | undefined): string | undefined =>
+  region !== undefined && /^[a-z0-9-]+$/.test(region) ? `https://bedrock-runtime.${region}.amazonaws.com` : undefined;
+
+/** With the key in this header, read at the first call; undefined: no key is sent. */
+function withKey(secret: string | undefined, header: KeyHeader): Upstream['authorized'] {
+  let key: Promise<string> | undefined;
+  return async ({ headers }) => {
+    if (secret === undefined) return headers;
+    key ??= secretString(secret).catch((error: unknown) => {
+      key = undefined;
+      throw error;
+    });
+    const value = await key;
+    headers.set(header, header === 'authorization' ? `Bearer ${value}` : value);
+    return headers;
+  };
+}
+
+/** Of the headers those are signed that Bedrock reads; the others may change on their way. */
+const SIGNED = /^(content-type|accept|x-amzn-bedrock-.*)$/;
+
+/** With a signature of version 4 by the credentials that the function's own client has. */
+async function signed({ method, target, headers, body }: OutgoingCall, region: string): Promise<Headers> {
+  const { SignatureV4 } = await import('@smithy/signature-v4');
+  const { credentials, sha256 } = compose().client.config;
+  const read = [...headers].filter(([name]) => SIGNED.test(name));
+  const signing = new SignatureV4({ service: 'bedrock', region, credentials, sha256 });
+  const { headers: withSignature } = await signing.sign({
+    method,
+    protocol: target.protocol,
+    hostname: target.hostname,
+    path: target.pathname,
+    query: Object.fromEntries(target.searchParams),
+    headers: { ...Object.fromEntries(read), host: target.host },
+    body,
+  });
+  for (const [name, value] of Object.entries(withSignature)) if (name !== 'host') headers.set(name, value);
+  return headers;
 }

@@ -77,7 +77,7 @@ async function prepared(endpoint: string, { tableName, namespace }: SystemOption
 }
 
 /** All are the one simulated provider, which can finish what nobody reads for nothing: so usage is exact. */
-const PROVIDERS = ['openai', 'anthropic', 'gemini'];
+const PROVIDERS = { openai: {}, anthropic: {}, gemini: {}, bedrock: { bedrockRegion: 'us-east-1' } };
 
 /** The handlers, with the environment that a deployment gives them. */
 async function loaded(
@@ -92,7 +92,12 @@ async function loaded(
     HEADGATE_DEADLINE_MS: '10000',
     HEADGATE_LEASE_KEY: randomBytes(32).toString('hex'),
     HEADGATE_UPSTREAMS: JSON.stringify(
-      Object.fromEntries(PROVIDERS.map((provider) => [provider, { baseUrl: upstreamUrl, whenClientLeaves: 'readOn' }])),
+      Object.fromEntries(
+        Object.entries(PROVIDERS).map(([provider, more]) => [
+          provider,
+          { ...more, baseUrl: upstreamUrl, whenClientLeaves: 'readOn' },
+        ]),
+      ),
     ),
     AWS_ENDPOINT_URL_DYNAMODB: endpoint,
   });

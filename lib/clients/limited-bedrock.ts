@@ -147,7 +147,7 @@ function textOf(bytes: unknown): string {
   return bytes instanceof ArrayBuffer ? new TextDecoder().decode(new Uint8Array(bytes)) : '';
 }
 
-function headersOf(response: unknown): Readonly<Record<string, string>> {
+function headersOf(response: unknown): Headers {
   const headers = isJsonObject(response) ? response.headers : undefined;
-  return isJsonObject(headers) ? (headers as Readonly<Record<string, string>>) : {};
+  return new Headers(isJsonObject(headers) ? (headers as Record<string, string>) : {});
 }

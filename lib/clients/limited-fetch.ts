@@ -4,7 +4,7 @@ import { type Clock, nowMs, SystemClock } from '../clock.js';
 import { HeadgateError, InvalidArgument, ResourceNotAllowed } from '../errors.js';
 import { problemOf } from '../http/problem.js';
 import { NO_TOKENS } from '../llm/costs.js';
-import { AnswerMeter, metered, StreamMeter, WHEN_CLIENT_LEAVES, type WhenClientLeaves } from '../llm/metered-stream.js';
+import { metered, meterOf, WHEN_CLIENT_LEAVES, type WhenClientLeaves } from '../llm/metered-stream.js';
 import type { PreparedCall, ProviderApi } from '../llm/provider-api.js';
 import { apiOfPath } from '../llm/provider-apis.js';
 import { checkFields } from '../names.js';
@@ -223,12 +223,8 @@ class LimitedFetch {
       await limited.end(answer.ok ? undefined : NO_TOKENS);
       return answer;
     }
-    const streams = answer.headers.get('content-type')?.includes('text/event-stream');
-    const meter = streams
-      ? new StreamMeter(api.usageReader(), { dropUsageChunk: call.addedUsage })
-      : new AnswerMeter(api.usageOf);
     const { status, statusText, headers, url } = answer;
-    const body = metered(answer.body, meter, (usage) => limited.end(usage), {
+    const body = metered(answer.body, meterOf(api, call, answer), (usage) => limited.end(usage), {
       signal,
       whenClientLeaves: this.#whenClientLeaves,
     });
@@ -271,6 +267,7 @@ function initOf({ input, init }: Sent): RequestInit {
 /** The answer to a call that was not let through, as its provider would have given it. */
 function refused(api: ProviderApi, error: HeadgateError): Response {
   const found = problemOf(error);
+  const refusal = refusalOf(found);
   const denial = error instanceof RateLimitExceeded ? error : undefined;
   const headers = {
     ...found.headers,
@@ -282,6 +279,7 @@ function refused(api: ProviderApi, error: HeadgateError): Response {
     ...(denial && denial.retryAfterMs > HEEDED_WAIT_MS && { 'x-should-retry': 'false' }),
     'content-type': 'application/json',
     'x-headgate-code': error.code,
+    ...api.refusalHeaders?.(refusal),
   };
-  return new Response(JSON.stringify(api.refusalBody(refusalOf(found))), { status: found.status, headers });
+  return new Response(JSON.stringify(api.refusalBody(refusal)), { status: found.status, headers });
 }

@@ -1,8 +1,52 @@
 import { anthropicApi, usageOfAnthropic } from './anthropic.js';
 import { type CallContent, contentIn, largestCount } from './call-content.js';
+import { jsonBody } from './json-body.js';
 import { isJsonObject, type JsonObject } from './json-object.js';
-import type { UsageReader } from './provider-api.js';
+import type { PreparedCall, ProviderApi, RefusedCall, UsageReader } from './provider-api.js';
 import { jsonOf, tokenCount, type Usage, usageOfOpenAi } from './usage.js';
+
+/** Amazon Bedrock's `Converse` and `InvokeModel`, and their streams. */
+export const bedrockApi: ProviderApi = {
+  name: 'bedrock',
+  prepare: prepareBedrock,
+  usageOf: (answer, headers) => usageOfInvocation(answer, headers),
+  usageReader: () => new BedrockUsageReader(),
+  refusalBody: ({ message }) => ({ message }),
+  refusalHeaders: ({ status }) => ({ 'x-amzn-errortype': exceptionOf(status) }),
+};
+
+/** `/model/{modelId}/{operation}`; an ARN in place of the id has slashes of its own. */
+export const BEDROCK_PATH = /(?:^|\/)model\/(.+)\/(converse|converse-stream|invoke|invoke-with-response-stream)\/*$/;
+
+function prepareBedrock(body: Uint8Array, path: string): PreparedCall | RefusedCall {
+  const [, modelId = '', operation = ''] = BEDROCK_PATH.exec(path) ?? [];
+  if (modelId === '')
+    return { ok: false, reason: 'model-missing', message: 'Expected a path of the form model/{modelId}/converse' };
+  const json = jsonBody(body);
+  if (!json.ok) return json;
+  const model = bedrockModel(decodeURIComponent(modelId));
+  return {
+    ok: true,
+    model,
+    body,
+    addedUsage: false,
+    content: operation.startsWith('converse') ? contentOfConverse(json.parsed) : contentOfInvocation(json.parsed, model),
+    toModel: (other) => ({ path: path.replace(`/model/${modelId}/`, `/model/${encodeURIComponent(other)}/`), body }),
+  };
+}
+
+const EXCEPTIONS: Readonly<Record<number, string>> = {
+  400: 'ValidationException',
+  401: 'AccessDeniedException',
+  403: 'AccessDeniedException',
+  404: 'ResourceNotFoundException',
+  413: 'ValidationException',
+  429: 'ThrottlingException',
+  503: 'ServiceUnavailableException',
+  504: 'ModelTimeoutException',
+};
+
+const exceptionOf = (status: number): string => EXCEPTIONS[status] ?? 'InternalServerException';
 
 /**
  * The name of a model by its id as Bedrock is given it: the id, or of the ARN of a model or of an inference profile its last part, so that
@@ -70,9 +114,12 @@ export function usageOfConverse(usage: unknown): Usage | undefined {
  * The usage of an `InvokeModel` answer: as the model's family states it in the body, else as Bedrock counted it in the headers
  * (`x-amzn-bedrock-input-token-count`), which do not tell what was cached. Undefined where neither does.
  */
-export function usageOfInvocation(body: unknown, headers: Readonly<Record<string, string | undefined>> = {}): Usage | undefined {
+export function usageOfInvocation(body: unknown, headers?: Headers): Usage | undefined {
   const answer = isJsonObject(body) ? body : {};
-  const countIn = (name: string) => (headers[name] === undefined ? undefined : Number(headers[name]));
+  const countIn = (name: string) => {
+    const text = headers?.get(name) ?? undefined;
+    return text === undefined ? undefined : Number(text);
+  };
   return (
     usageOfAnthropic(answer.usage) ??
     usageOfConverse(answer.usage) ??

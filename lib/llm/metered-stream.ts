@@ -1,5 +1,6 @@
+import { AwsEventStreamSplitter } from './aws-event-stream.js';
 import { concatBytes } from './concat-bytes.js';
-import type { ProviderApi, UsageReader } from './provider-api.js';
+import type { PreparedCall, ProviderApi, UsageReader } from './provider-api.js';
 import { type ServerSentEvent, ServerSentEventSplitter } from './server-sent-events.js';
 import { jsonOf, type Usage } from './usage.js';
 
@@ -109,6 +110,18 @@ export function metered(
   );
 }
 
+/** What reads along with the answer to a call. */
+export function meterOf(
+  api: ProviderApi,
+  { addedUsage }: Pick<PreparedCall, 'addedUsage'>,
+  { headers }: Pick<Response, 'headers'>,
+): Meter {
+  const type = headers.get('content-type') ?? '';
+  if (type.includes('text/event-stream')) return new StreamMeter(api.usageReader(), { dropUsageChunk: addedUsage });
+  if (type.includes('application/vnd.amazon.eventstream')) return new AwsStreamMeter(api.usageReader());
+  return new AnswerMeter((answer) => api.usageOf(answer, headers));
+}
+
 /**
  * Reads a provider's event stream. Without `dropUsageChunk` each chunk goes on as it came; with it, each event goes on as soon as its last byte is
  * here, but for the one that tells nothing but the usage, because the caller did not ask for it. Chunks with `usage: null` stay as they are.
@@ -144,13 +157,36 @@ export class StreamMeter implements Meter {
   }
 }
 
+/** Reads an AWS event stream, whose chunks go on as they came. */
+class AwsStreamMeter implements Meter {
+  readonly #splitter = new AwsEventStreamSplitter();
+  readonly #reader: UsageReader;
+
+  constructor(reader: UsageReader) {
+    this.#reader = reader;
+  }
+
+  get usage(): Usage | undefined {
+    return this.#reader.usage;
+  }
+
+  passOn(chunk: Uint8Array): Uint8Array {
+    for (const payload of this.#splitter.push(chunk)) this.#reader.read(payload);
+    return chunk;
+  }
+
+  passOnRest(): Uint8Array {
+    return new Uint8Array();
+  }
+}
+
 /** Reads an answer in one piece, which is parsed at its end. */
 export class AnswerMeter implements Meter {
-  readonly #usageOf: ProviderApi['usageOf'];
+  readonly #usageOf: (answer: unknown) => Usage | undefined;
   readonly #chunks: Uint8Array[] = [];
   usage: Usage | undefined;
 
-  constructor(usageOf: ProviderApi['usageOf']) {
+  constructor(usageOf: (answer: unknown) => Usage | undefined) {
     this.#usageOf = usageOf;
   }
 

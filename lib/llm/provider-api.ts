@@ -43,11 +43,13 @@ export interface Refusal {
 
 /** One shape of API: what a request asks for, what an answer says it used, and how its clients are refused. */
 export interface ProviderApi {
-  readonly name: 'openai' | 'anthropic' | 'gemini';
+  readonly name: 'openai' | 'anthropic' | 'gemini' | 'bedrock';
   readonly prepare: (body: Uint8Array, path: string) => PreparedCall | RefusedCall;
-  /** The usage of an answer in one piece; undefined when it states none. */
-  readonly usageOf: (answer: unknown) => Usage | undefined;
+  /** The usage of an answer in one piece, of its body or else its headers; undefined when it states none. */
+  readonly usageOf: (answer: unknown, headers: Headers) => Usage | undefined;
   readonly usageReader: () => UsageReader;
   /** The body of a refusal, as the provider would have written it, so that its client raises its own error. */
   readonly refusalBody: (refusal: Refusal) => JsonObject;
+  /** What its client reads of a refusal beside the body. @default nothing */
+  readonly refusalHeaders?: (refusal: Refusal) => Readonly<Record<string, string>>;
 }

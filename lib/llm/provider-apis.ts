@@ -1,4 +1,5 @@
 import { anthropicApi } from './anthropic.js';
+import { BEDROCK_PATH, bedrockApi } from './bedrock.js';
 import { geminiApi } from './gemini.js';
 import { openAiApi } from './openai.js';
 import { endpointOfPath } from './openai-endpoint.js';
@@ -6,7 +7,7 @@ import type { ProviderApi } from './provider-api.js';
 
 /**
  * The API that a path calls, when the call costs tokens: `…/chat/completions`, `…/responses`, `…/embeddings`, `…/messages`,
- * `…/models/{model}:generateContent` and its like. Undefined for any other, such as a list of models or a count of tokens.
+ * `…/models/{model}:generateContent` and its like; Bedrock's `…/model/{modelId}/converse`, `converse-stream`, `invoke`, `invoke-with-response-stream`. Undefined for any other, such as a list of models or a count of tokens.
  */
 export function apiOfPath(path: string): ProviderApi | undefined {
   if (endpointOfPath(path) !== undefined) return openAiApi;
@@ -14,5 +15,6 @@ export function apiOfPath(path: string): ProviderApi | undefined {
   if (/\/messages\/*$/i.test(pathname)) return anthropicApi;
   if (/\/models\/[^/:]+:(stream)?(generateContent|embedContent|batchEmbedContents|generateAnswer|predict)$/i.test(pathname))
     return geminiApi;
+  if (BEDROCK_PATH.test(pathname)) return bedrockApi;
   return undefined;
 }

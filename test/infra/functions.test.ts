@@ -144,6 +144,36 @@ describe('the upstreams', () => {
   });
 });
 
+describe('an upstream of Bedrock', () => {
+  const invoking = (given: ReturnType<typeof stackTemplate>, handler: (typeof HANDLERS)[number]) =>
+    statementsOf(given, handler).filter(({ Action }) => Action.includes('bedrock:InvokeModel'));
+
+  it('lets the gateway alone invoke its models, in any Region that a profile spans', () => {
+    const models = ['eu.anthropic.claude-sonnet-4-6', 'amazon.titan-*'];
+    const given = stackTemplate({ upstreams: { bedrock: { bedrockRegion: 'eu-west-1', models } } });
+    const [statement, ...others] = invoking(given, 'gateway');
+    expect(others).toEqual([]);
+    expect(statement!.Action).toEqual(['bedrock:InvokeModel', 'bedrock:InvokeModelWithResponseStream']);
+    const resources = (statement!.Resource as unknown as object[]).map((resource) =>
+      JSON.stringify(resource).replaceAll(/[^a-z0-9.:/*-]/gi, ''),
+    );
+    expect(resources).toEqual([
+      expect.stringMatching(/:bedrock:\*::foundation-model\/anthropic\.claude-sonnet-4-6$/),
+      expect.stringMatching(/:bedrock:eu-west-1:.*:inference-profile\/eu\.anthropic\.claude-sonnet-4-6$/),
+      expect.stringMatching(/:bedrock:\*::foundation-model\/amazon\.titan-\*$/),
+      expect.stringMatching(/:bedrock:eu-west-1:.*:inference-profile\/amazon\.titan-\*$/),
+    ]);
+    for (const handler of ['api', 'authorizer', 'aggregator'] as const) expect(invoking(given, handler)).toEqual([]);
+    expect(JSON.parse(environmentOf('gateway', given).HEADGATE_UPSTREAMS)).toMatchObject({
+      bedrock: { bedrockRegion: 'eu-west-1' },
+    });
+  });
+
+  it('is the only reason to invoke models', () => {
+    expect(invoking(stackTemplate(), 'gateway')).toEqual([]);
+  });
+});
+
 describe('the bundles', () => {
   it.each([
     { when: 'run from source', module: 'file:///app/infra/headgate-function.ts', directory: '/app/dist/bundles' },

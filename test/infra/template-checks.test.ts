@@ -20,7 +20,10 @@ const STACKS: { readonly of: string; readonly props: HeadgateStackProps }[] = [
       contributorInsights: true,
       tracing: true,
       roleNamePrefix: 'team-',
-      upstreams: { anthropic: { baseUrl: 'https://api.anthropic.com', apiKeySecret: 'anthropic-key' } },
+      upstreams: {
+        anthropic: { baseUrl: 'https://api.anthropic.com', apiKeySecret: 'anthropic-key' },
+        bedrock: { bedrockRegion: 'eu-west-1' },
+      },
     },
   },
 ];

@@ -83,10 +83,10 @@ describe('an invocation', () => {
   });
 
   it('of which the body tells none is counted by the headers', () => {
-    const headers = { 'x-amzn-bedrock-input-token-count': '10', 'x-amzn-bedrock-output-token-count': '7' };
+    const headers = new Headers({ 'x-amzn-bedrock-input-token-count': '10', 'x-amzn-bedrock-output-token-count': '7' });
     expect(usageOfInvocation({ text: 'Hi' }, headers)).toEqual(used(10, 7));
-    expect(usageOfInvocation(undefined, { 'x-amzn-bedrock-input-token-count': '10' })).toEqual(used(10, 0));
-    expect(usageOfInvocation({}, { 'x-amzn-bedrock-input-token-count': 'many' })).toBeUndefined();
+    expect(usageOfInvocation(undefined, new Headers({ 'x-amzn-bedrock-input-token-count': '10' }))).toEqual(used(10, 0));
+    expect(usageOfInvocation({}, new Headers({ 'x-amzn-bedrock-input-token-count': 'many' }))).toBeUndefined();
   });
 
   it.each([

@@ -50,7 +50,9 @@ function readings(bytes: Uint8Array, meter: () => Meter) {
 
 it.each(ANSWERS)('reads the usage of $name, however it is cut', ({ api, text, counts }) => {
   const bytes = bytesOf(text);
-  expect(readings(bytes, () => new AnswerMeter(api.usageOf))).toEqual([{ bytes: asRead(text), usage: usageOf(counts) }]);
+  expect(readings(bytes, () => new AnswerMeter((answer) => api.usageOf(answer, new Headers())))).toEqual([
+    { bytes: asRead(text), usage: usageOf(counts) },
+  ]);
 });
 
 const streamMeter =
@@ -79,7 +81,8 @@ it.each(of(openAiApi, OPENAI_STREAMS))(
 it.each(ANSWERS)('finds no usage in $name when it breaks off at any byte', ({ api, text }) => {
   const bytes = bytesOf(text.trimEnd());
   for (let end = 0; end < bytes.length; end += 1)
-    if (read(new AnswerMeter(api.usageOf), [bytes.subarray(0, end)]).usage) expect.fail(`found one in ${end} bytes`);
+    if (read(new AnswerMeter((answer) => api.usageOf(answer, new Headers())), [bytes.subarray(0, end)]).usage)
+      expect.fail(`found one in ${end} bytes`);
 });
 
 it.each(STREAMS)('tells what was used by then when the stream of $name breaks off at any byte', ({ api, events }) => {
