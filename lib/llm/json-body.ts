@@ -3,7 +3,9 @@ import type { RefusedCall } from './provider-api.js';
 
 const NOT_JSON: RefusedCall = { ok: false, reason: 'not-json', message: 'Expected the body to be JSON in UTF-8' };
 
-/** A body's text and the object that it is, or why it is none. */
+const BYTE_ORDER_MARK = '\uFEFF';
+
+/** A body's text, a byte order mark before it included, and the object that it is, or why it is none. */
 export function jsonBody(
   body: Uint8Array,
 ): { readonly ok: true; readonly text: string; readonly parsed: JsonObject } | RefusedCall {
@@ -11,7 +13,7 @@ export function jsonBody(
   if (text === undefined) return NOT_JSON;
   let parsed: unknown;
   try {
-    parsed = JSON.parse(text);
+    parsed = JSON.parse(text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text);
   } catch {
     return NOT_JSON;
   }
@@ -29,7 +31,7 @@ export function modelOf({ model }: JsonObject): { readonly ok: true; readonly mo
 
 function textOfUtf8(body: Uint8Array): string | undefined {
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(body);
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body);
   } catch {
     return undefined;
   }

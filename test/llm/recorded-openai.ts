@@ -160,12 +160,16 @@ const incomplete = {
 } as const;
 const failed = { status: 'failed', error: { code: 'server_error', message: 'The model had an error.' }, usage: null } as const;
 
-export const OPENAI_ANSWERS: readonly RecordedAnswer[] = [
+export const CHAT_ANSWERS: readonly RecordedAnswer[] = [
   inLines('a chat completion that thought and calls two tools', TOOLS, [1182, 1024, 411, 1593]),
   inLines('a chat completion of three refusals', REFUSALS, [21, 0, 39, 60]),
   inLines('a chat completion that was spoken', SPOKEN, [1117, 0, 212, 1329]),
   inLines('a chat completion of which half was predicted', PREDICTED, [412, 0, 398, 810]),
-  inLines('embeddings of two texts', EMBEDDED, [17, 0, 0, 17]),
+];
+
+export const EMBEDDINGS_ANSWERS: readonly RecordedAnswer[] = [inLines('embeddings of two texts', EMBEDDED, [17, 0, 0, 17])];
+
+export const RESPONSES_ANSWERS: readonly RecordedAnswer[] = [
   inLines(
     'a response that thought and calls a tool',
     { ...response, ...ended, output: [thought, called] },
@@ -207,7 +211,7 @@ const TOOL_USAGE: OpenAI.CompletionUsage = {
 };
 
 /** Until its last chunk a chat completion tells nothing: the estimate stays for one that breaks off. */
-const CHAT_STREAMS: readonly RecordedStream[] = [
+export const CHAT_STREAMS: readonly RecordedStream[] = [
   asData('a chat completion that thought and calls a tool', [
     [
       delta({
@@ -268,7 +272,7 @@ const word = {
   delta: '世界 "usage":{}',
 };
 
-const RESPONSE_STREAMS: readonly RecordedStream[] = [
+export const RESPONSES_STREAMS: readonly RecordedStream[] = [
   asTyped('a response that thought and calls a tool', [
     [created, undefined],
     [inProgress, undefined],
@@ -296,5 +300,3 @@ const RESPONSE_STREAMS: readonly RecordedStream[] = [
     [{ type: 'error', sequence_number: 6, code: 'server_error', message: 'Overloaded', param: null }, undefined],
   ]),
 ];
-
-export const OPENAI_STREAMS: readonly RecordedStream[] = [...CHAT_STREAMS, ...RESPONSE_STREAMS];

@@ -8,10 +8,13 @@ import type { Usage } from '../../lib/llm/usage.js';
 import type { Counts, RecordedEvent } from './recorded.js';
 import { ANTHROPIC_ANSWERS, ANTHROPIC_STREAMS } from './recorded-anthropic.js';
 import { GEMINI_ANSWERS, GEMINI_STREAMS } from './recorded-gemini.js';
-import { OPENAI_ANSWERS, OPENAI_STREAMS } from './recorded-openai.js';
+import { CHAT_ANSWERS, CHAT_STREAMS, EMBEDDINGS_ANSWERS, RESPONSES_ANSWERS, RESPONSES_STREAMS } from './recorded-openai.js';
 
 const of = <T extends { readonly name: string }>(api: ProviderApi, recorded: readonly T[]) =>
   recorded.map((one) => ({ ...one, api, name: `${api.name}: ${one.name}` }));
+
+const OPENAI_ANSWERS = [...CHAT_ANSWERS, ...EMBEDDINGS_ANSWERS, ...RESPONSES_ANSWERS];
+const OPENAI_STREAMS = [...CHAT_STREAMS, ...RESPONSES_STREAMS];
 
 const ANSWERS = [...of(openAiApi, OPENAI_ANSWERS), ...of(anthropicApi, ANTHROPIC_ANSWERS), ...of(geminiApi, GEMINI_ANSWERS)];
 const STREAMS = [...of(openAiApi, OPENAI_STREAMS), ...of(anthropicApi, ANTHROPIC_STREAMS), ...of(geminiApi, GEMINI_STREAMS)];
