@@ -1,6 +1,6 @@
 import type { APIGatewayProxyEvent } from 'aws-lambda';
 import { type LimitedCall, limitCall } from '../lib/clients/limited-call.js';
-import { refusalOf } from '../lib/clients/refusal.js';
+import { refusalOf, waitHeaders } from '../lib/clients/refusal.js';
 import { nowMs } from '../lib/clock.js';
 import { type Problem, problem } from '../lib/http/problem.js';
 import type { Lease } from '../lib/lease.js';
@@ -12,11 +12,13 @@ import type { PriceTable } from '../lib/llm/prices.js';
 import type { PreparedCall, ProviderApi } from '../lib/llm/provider-api.js';
 import { apiOfPath } from '../lib/llm/provider-apis.js';
 import { rateLimitHeaders } from '../lib/rate-limit-headers.js';
+import type { LimitReport } from '../lib/report.js';
 import { compose, composedBefore } from './compose.js';
 import { bodyBytes, pathParameter, problemOfLogged, tooLarge } from './http-event.js';
 import { printMetrics } from './measured.js';
 import { pricesOf } from './prices.js';
-import { type StreamedResponse, streamed } from './response-stream.js';
+import { type Invocation, type StreamedResponse, streamed } from './response-stream.js';
+import { answerOf } from './upstream-request.js';
 import { type Upstream, upstreamsOf } from './upstreams.js';
 
 /**
@@ -24,15 +26,7 @@ import { type Upstream, upstreamsOf } from './upstreams.js';
  * acquired with an estimate from the body, and both leases are settled at the end of the answer, also when the client has gone by then. Limits that count
  * money are charged by the price of the model; the provider's only then, for the authorizer does not know the model.
  */
-export const handler = streamed(async (event) => {
-  try {
-    return await respond(event);
-  } catch (error) {
-    const refused = error instanceof Refused ? error.problem : problemOfLogged(error);
-    if (refused.status >= 500) composedBefore()?.metrics?.add('Faults', 1, 'gateway');
-    return answered(refused, apiOf(event));
-  }
-}, printMetrics);
+export const handler = streamed(respond, printMetrics);
 
 const estimate = byCharacters();
 const MOST_BODY_BYTES = 4 * 1_024 * 1_024;
@@ -47,7 +41,7 @@ class Refused extends Error {
   }
 }
 
-async function respond(event: APIGatewayProxyEvent): Promise<StreamedResponse> {
+async function respond(event: APIGatewayProxyEvent, invocation: Invocation): Promise<StreamedResponse> {
   const context: Record<string, string | undefined> = event.requestContext.authorizer ?? {};
   const leases: Lease[] = [];
   let limited: LimitedCall | undefined;
@@ -58,11 +52,13 @@ async function respond(event: APIGatewayProxyEvent): Promise<StreamedResponse> {
     const target = targetUrl(event, upstream);
     const metering = meteringOf(event, target);
     limited = metering && (await limitedBy(entity, metering.call, leases));
-    return await forwarded(event, { upstream, target, metering, ends: limited ?? only(leases) });
+    return await forwarded(event, { upstream, target, metering, ends: limited ?? only(leases), invocation });
   } catch (error) {
     // A request that was not made consumed nothing: neither here nor with the authorizer.
     await (limited ?? only(leases)).release();
-    throw error;
+    const refused = error instanceof Refused ? error.problem : problemOfLogged(error);
+    if (refused.status >= 500) composedBefore()?.metrics?.add('Faults', 1, 'gateway');
+    return answered(refused, apiOf(event), only(leases).limits);
   }
 }
 
@@ -148,57 +144,48 @@ interface Forwarded {
   readonly target: URL;
   readonly metering: Metering | undefined;
   readonly ends: Ends;
+  readonly invocation: Invocation;
 }
 
-async function forwarded(
-  event: APIGatewayProxyEvent,
-  { upstream, target, metering, ends }: Forwarded,
-): Promise<StreamedResponse> {
+async function forwarded(event: APIGatewayProxyEvent, call: Forwarded): Promise<StreamedResponse> {
+  const { upstream, target, metering, ends, invocation } = call;
   const body = metering?.call.body ?? bodyBytes(event);
   const method = event.httpMethod;
   const headers = await upstream.authorized({ method, target, headers: forwardedHeaders(event), body });
-  let answer: Response;
-  try {
-    answer = await fetch(target, {
-      method,
-      headers,
-      body: body.byteLength === 0 ? null : Buffer.from(body),
-      redirect: 'manual',
-    });
-  } catch (error) {
-    console.error(error);
+  const sends = { method, headers, body: body.byteLength === 0 ? null : Buffer.from(body) };
+  const { timeoutMs, whenClientLeaves } = upstream;
+  const answer = await answerOf(target, sends, {
+    timeoutMs,
+    remainingMs: invocation.remainingMs(),
+    left: whenClientLeaves === 'cancel' ? invocation.left : undefined,
+  });
+  if (!(answer instanceof Response)) {
     await ends.end(NO_TOKENS);
-    return answered(
-      problem(502, 'UpstreamUnreachable', 'Bad gateway', 'The provider could not be reached; no tokens were charged'),
-      apiOf(event),
-    );
+    return answered(answer, apiOf(event), ends.limits);
   }
   return {
     statusCode: answer.status,
     headers: { ...answeredHeaders(answer), ...rateLimitHeaders(ends.limits) },
-    body: relayed(answer, metering, ends),
-    readOn: upstream.whenClientLeaves === 'readOn',
+    body: relayed(answer, call),
+    readOn: whenClientLeaves === 'readOn',
   };
 }
 
 /** The answer's bytes, and at their end, whichever it is, the settlement. */
-function relayed(answer: Response, metering: Metering | undefined, ends: Ends): ReadableStream<Uint8Array> {
+function relayed(answer: Response, { metering, ends, upstream: { idleTimeoutMs } }: Forwarded): ReadableStream<Uint8Array> {
   const end: Ended = (usage) => ends.end(answer.ok ? usage : NO_TOKENS);
-  return metered(
-    answer.body ?? new Blob([]).stream(),
-    metering === undefined ? PASSED_ON : meterOf(metering.api, metering.call, answer),
-    end,
-  );
+  const meter = metering === undefined ? PASSED_ON : meterOf(metering.api, metering.call, answer);
+  return metered(answer.body ?? new Blob([]).stream(), meter, end, { idleTimeoutMs });
 }
 
 /** Of answers that cost no tokens nothing is read. */
 const PASSED_ON: Meter = { usage: undefined, passOn: (chunk) => chunk, passOnRest: () => new Uint8Array() };
 
 /** A refusal in both shapes that clients read: problem+json, and the error of the provider's own clients. */
-function answered(refused: Problem, api: ProviderApi): StreamedResponse {
+function answered(refused: Problem, api: ProviderApi, limits: readonly LimitReport[] = []): StreamedResponse {
   const refusal = refusalOf(refused);
   const bytes = Buffer.from(JSON.stringify({ ...refused.body, ...api.refusalBody(refusal) }));
-  const headers = { ...refused.headers, ...api.refusalHeaders?.(refusal) };
+  const headers = { ...rateLimitHeaders(limits), ...refused.headers, ...waitHeaders(refusal), ...api.refusalHeaders?.(refusal) };
   return { statusCode: refused.status, headers, body: new Blob([bytes]).stream() };
 }
 

@@ -9,7 +9,15 @@ export interface StreamedResponse {
   readonly readOn?: boolean;
 }
 
-type Respond = (event: APIGatewayProxyEvent) => Promise<StreamedResponse>;
+/** What a function may know of the call to it. */
+export interface Invocation {
+  /** Milliseconds until Lambda ends it. */
+  readonly remainingMs: () => number;
+  /** Aborted when the client has left, as far as the runtime tells. */
+  readonly left: AbortSignal;
+}
+
+type Respond = (event: APIGatewayProxyEvent, invocation: Invocation) => Promise<StreamedResponse>;
 
 /** What Lambda's Node runtime offers to functions that stream: https://docs.aws.amazon.com/lambda/latest/dg/config-rs-write-functions.html */
 interface LambdaStreaming {
@@ -21,7 +29,7 @@ interface LambdaStreaming {
   };
 }
 
-type Handler = (event: APIGatewayProxyEvent) => Promise<APIGatewayProxyResult>;
+type Handler = (event: APIGatewayProxyEvent, context?: Context) => Promise<APIGatewayProxyResult>;
 
 /**
  * The handler of a function that streams where the runtime can, and answers in one piece where it cannot. `ended` is called at the end of each
@@ -37,18 +45,25 @@ export function streamed(respond: Respond, ended: (startedAtMs: number) => void 
     }
   };
   const runtime = (globalThis as { awslambda?: LambdaStreaming }).awslambda;
-  if (runtime === undefined) return (event) => endedAfter(() => buffered(respond, event));
-  return runtime.streamifyResponse((event, raw) =>
+  if (runtime === undefined) return (event, context) => endedAfter(() => buffered(respond, event, context));
+  return runtime.streamifyResponse((event, raw, context) =>
     endedAfter(async () => {
-      const { statusCode, headers, body, readOn = false } = await respond(event);
+      const leaving = new AbortController();
+      const leave = () => leaving.abort();
+      raw.on('close', leave).on('error', leave);
+      const { statusCode, headers, body, readOn = false } = await respond(event, invocationOf(context, leaving.signal));
       const stream = runtime.HttpResponseStream.from(raw, { statusCode, headers: { ...headers } });
-      await pipe(body, stream, readOn);
+      await pipe(body, stream, { readOn, left: leaving.signal });
     }),
   ) as Handler;
 }
 
 /** Writes at the reader's pace. When the reader goes away, cancels the body at once, or reads on to its end and discards. */
-async function pipe(body: ReadableStream<Uint8Array>, stream: NodeJS.WritableStream, readOn: boolean): Promise<void> {
+async function pipe(
+  body: ReadableStream<Uint8Array>,
+  stream: NodeJS.WritableStream,
+  { readOn, left }: { readonly readOn: boolean; readonly left: AbortSignal },
+): Promise<void> {
   const reader = body.getReader();
   let gone = false;
   let cancelled: Promise<void> | undefined;
@@ -63,8 +78,9 @@ async function pipe(body: ReadableStream<Uint8Array>, stream: NodeJS.WritableStr
     .on('error', leave)
     .on('close', leave)
     .on('drain', () => wake());
-  // Status and headers go out with the first write: an answer without a body has them too.
-  stream.write(new Uint8Array(0));
+  // A stream that was closed before says so no more. Status and headers go out with the first write: an answer without a body has them too.
+  if (left.aborted) leave();
+  else stream.write(new Uint8Array(0));
   for (let read = await reader.read(); !read.done; read = await reader.read()) {
     if (gone || stream.write(read.value)) continue;
     await new Promise<void>((resolve) => {
@@ -80,8 +96,13 @@ async function pipe(body: ReadableStream<Uint8Array>, stream: NodeJS.WritableStr
   });
 }
 
-async function buffered(respond: Respond, event: APIGatewayProxyEvent): Promise<APIGatewayProxyResult> {
-  const { statusCode, headers, body } = await respond(event);
+const invocationOf = (context: Context | undefined, left: AbortSignal): Invocation => ({
+  remainingMs: () => context?.getRemainingTimeInMillis() ?? Number.POSITIVE_INFINITY,
+  left,
+});
+
+async function buffered(respond: Respond, event: APIGatewayProxyEvent, context?: Context): Promise<APIGatewayProxyResult> {
+  const { statusCode, headers, body } = await respond(event, invocationOf(context, new AbortController().signal));
   const chunks: Uint8Array[] = [];
   for await (const chunk of body) chunks.push(chunk);
   const bytes = Buffer.concat(chunks);

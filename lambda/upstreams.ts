@@ -9,6 +9,9 @@ export interface Upstream {
   /** The headers of a call with the provider's own key, or a signature by this function's role. */
   readonly authorized: (call: OutgoingCall) => Promise<Headers>;
   readonly whenClientLeaves: WhenClientLeaves;
+  /** How long its answer may take to begin, and to go on. */
+  readonly timeoutMs: number;
+  readonly idleTimeoutMs: number;
 }
 
 /** A call that is about to be forwarded. */
@@ -38,7 +41,16 @@ interface Configured {
    * @default 'cancel'
    */
   readonly whenClientLeaves?: WhenClientLeaves;
+  /** The longest until the answer begins, 1 to 890,000 milliseconds. @default 290000: API Gateway waits for 5 minutes */
+  readonly timeoutMs?: number;
+  /** The longest silence in an answer, 1 to 890,000 milliseconds. @default 290000 */
+  readonly idleTimeoutMs?: number;
 }
+
+/** API Gateway ends a stream that is silent for 5 minutes. */
+const DEFAULT_TIMEOUT_MS = 290_000;
+/** Lambda runs for 15 minutes. */
+const MOST_TIMEOUT_MS = 890_000;
 
 /**
  * Providers by the name in the path, from HEADGATE_UPSTREAMS: `{"openai":{"baseUrl":"https://api.openai.com","apiKeySecret":"…"}}`, or
@@ -47,7 +59,8 @@ interface Configured {
 export function upstreamsOf(json: string | undefined): ReadonlyMap<string, Upstream> {
   const field = 'HEADGATE_UPSTREAMS';
   const expected =
-    'JSON of { provider: { baseUrl, apiKeySecret?, keyHeader?, whenClientLeaves? } } with http or https URLs, or { provider: { bedrockRegion } }';
+    'JSON of { provider: { baseUrl, apiKeySecret?, keyHeader?, whenClientLeaves?, timeoutMs?, idleTimeoutMs? } } with http or https URLs and ' +
+    `times of 1 to ${MOST_TIMEOUT_MS} milliseconds, or { provider: { bedrockRegion } }`;
   let configured: Record<string, Configured>;
   try {
     configured = JSON.parse(json ?? '{}');
@@ -59,11 +72,13 @@ export function upstreamsOf(json: string | undefined): ReadonlyMap<string, Upstr
       const { bedrockRegion, baseUrl = bedrockUrl(bedrockRegion), apiKeySecret, whenClientLeaves = 'cancel' } = upstream;
       const isUrl = typeof baseUrl === 'string' && /^https?:\/\//.test(baseUrl);
       const { keyHeader = isUrl ? keyHeaderOf(baseUrl) : undefined } = upstream;
-      if (!isUrl || !isKeyHeader(keyHeader) || !WHEN_CLIENT_LEAVES.includes(whenClientLeaves))
+      const { timeoutMs = DEFAULT_TIMEOUT_MS, idleTimeoutMs = DEFAULT_TIMEOUT_MS } = upstream;
+      const isLegal = [timeoutMs, idleTimeoutMs].every((ms) => ms >= 1 && ms <= MOST_TIMEOUT_MS);
+      if (!isUrl || !isKeyHeader(keyHeader) || !WHEN_CLIENT_LEAVES.includes(whenClientLeaves) || !isLegal)
         throw new InvalidArgument({ field, value: json, expected });
       const authorized =
         bedrockRegion === undefined ? withKey(apiKeySecret, keyHeader) : (call: OutgoingCall) => signed(call, bedrockRegion);
-      return [provider, { baseUrl: baseUrl.replace(/\/+$/, ''), authorized, whenClientLeaves }];
+      return [provider, { baseUrl: baseUrl.replace(/\/+$/, ''), authorized, whenClientLeaves, timeoutMs, idleTimeoutMs }];
     }),
   );
 }

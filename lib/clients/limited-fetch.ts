@@ -12,7 +12,7 @@ import { RateLimitExceeded } from '../rate-limit-exceeded.js';
 import { rateLimitHeaders } from '../rate-limit-headers.js';
 import { CALL_LIMITS_FIELDS, CallLimits, type CallLimitsOptions } from './call-limits.js';
 import type { LimitedCall } from './limited-call.js';
-import { refusalOf } from './refusal.js';
+import { refusalOf, waitHeaders } from './refusal.js';
 import { upstreamWaitMs } from './upstream-wait.js';
 
 export interface LimitedFetchOptions extends CallLimitsOptions {
@@ -45,8 +45,6 @@ const MOST_RETRIES = 10;
 const FAILURES_REMEMBERED = 1_000;
 /** The official clients wait no longer between two tries. */
 const RETRY_WITHIN_MS = 120_000;
-/** The longest `Retry-After` that official clients heed: a longer wait they would replace by half a second of their own. */
-const HEEDED_WAIT_MS = 60_000;
 
 /**
  * A `fetch` for the clients of OpenAI, Anthropic and Gemini and all that speak as they do. Calls that cost tokens are let through by the limits of the
@@ -268,15 +266,11 @@ function initOf({ input, init }: Sent): RequestInit {
 function refused(api: ProviderApi, error: HeadgateError): Response {
   const found = problemOf(error);
   const refusal = refusalOf(found);
-  const denial = error instanceof RateLimitExceeded ? error : undefined;
+  const limits = error instanceof RateLimitExceeded ? [...error.violations, ...error.passed] : [];
   const headers = {
     ...found.headers,
-    ...(denial && {
-      ...rateLimitHeaders([...denial.violations, ...denial.passed]),
-      'retry-after-ms': String(denial.retryAfterMs),
-    }),
-    // Asking again before would be in vain.
-    ...(denial && denial.retryAfterMs > HEEDED_WAIT_MS && { 'x-should-retry': 'false' }),
+    ...rateLimitHeaders(limits),
+    ...waitHeaders(refusal),
     'content-type': 'application/json',
     'x-headgate-code': error.code,
     ...api.refusalHeaders?.(refusal),

@@ -24,6 +24,8 @@ export interface MeteredOptions {
   readonly signal?: AbortSignal | undefined;
   /** @default 'cancel' */
   readonly whenClientLeaves?: WhenClientLeaves;
+  /** The longest silence of an upstream that is waited for, in milliseconds; after it the upstream is cancelled, and the body breaks. @default none */
+  readonly idleTimeoutMs?: number;
 }
 
 /**
@@ -35,7 +37,7 @@ export function metered(
   upstream: ReadableStream<Uint8Array>,
   meter: Meter,
   end: Ended,
-  { signal, whenClientLeaves = 'cancel' }: MeteredOptions = {},
+  { signal, whenClientLeaves = 'cancel', idleTimeoutMs }: MeteredOptions = {},
 ): ReadableStream<Uint8Array> {
   const reader = upstream.getReader();
   const readsOn = whenClientLeaves === 'readOn';
@@ -52,7 +54,7 @@ export function metered(
   const next = async (): Promise<Uint8Array | undefined> => {
     if (broken) throw broken.error;
     try {
-      const read = await reader.read();
+      const read = await (idleTimeoutMs === undefined ? reader.read() : readWithin(reader, idleTimeoutMs));
       if (!read.done) return meter.passOn(read.value);
     } catch (error) {
       broken = { error };
@@ -108,6 +110,24 @@ export function metered(
     },
     { highWaterMark: 0 },
   );
+}
+
+type Reader = ReadableStreamDefaultReader<Uint8Array>;
+
+/** The next chunk. Throws a `TimeoutError`, and cancels, when there is none in time. */
+async function readWithin(reader: Reader, timeoutMs: number): ReturnType<Reader['read']> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new DOMException(`Nothing came for ${timeoutMs} ms`, 'TimeoutError')), timeoutMs);
+  });
+  try {
+    return await Promise.race([reader.read(), late]);
+  } catch (error) {
+    reader.cancel(error).catch(() => {});
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** What reads along with the answer to a call. */

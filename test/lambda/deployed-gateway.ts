@@ -60,10 +60,11 @@ export class DeployedGateway {
     await this.upstream.stop();
   }
 
-  /** The whole answer to an event; rejects when the function fails. */
-  async invoke(event: APIGatewayProxyEvent): Promise<Answer> {
+  /** The whole answer to an event, of a function that has so long to run; rejects when it fails. */
+  async invoke(event: APIGatewayProxyEvent, remainingMs = 60_000): Promise<Answer> {
+    const context = lambdaContext('gateway', 'test', remainingMs);
     if (this.form === 'buffered') {
-      const { statusCode, headers, body, isBase64Encoded } = (await this.handler(event)) as APIGatewayProxyResult;
+      const { statusCode, headers, body, isBase64Encoded } = (await this.handler(event, context)) as APIGatewayProxyResult;
       const bytes = Buffer.from(body, isBase64Encoded ? 'base64' : 'utf8');
       return { status: statusCode, headers: new Headers(headers as Record<string, string>), bytes };
     }
@@ -79,11 +80,19 @@ export class DeployedGateway {
     });
     const ended = finished(stream);
     // A function that fails ends its answer with its error, as Lambda's runtime does.
-    const call = this.handler(event, stream, lambdaContext('gateway', 'test', 60_000));
+    const call = this.handler(event, stream, context);
     call.catch((error: Error) => stream.destroy(error));
     await Promise.all([call, ended]);
     if (metadata === undefined) throw new Error('an answer has metadata');
     return { status: metadata.statusCode, headers: new Headers(metadata.headers), bytes: Buffer.concat(chunks) };
+  }
+
+  /** A call that is under way, and of which nothing was received: `leave` is what becomes of its stream when the client has gone. */
+  underWay(event: APIGatewayProxyEvent): { readonly leave: () => void; readonly returned: Promise<unknown> } {
+    const stream = new ResponseStream({ head: () => {}, chunk: async () => {} });
+    stream.on('error', () => {});
+    const returned = this.handler(event, stream, lambdaContext('gateway', 'test', 60_000));
+    return { leave: () => void stream.destroy(), returned };
   }
 
   /** The streamed answer to an event, of which one chunk was received: `leave` is what becomes of its stream when the client has gone. */
