@@ -79,8 +79,8 @@ export class RequestLimits<Request> {
   }
 
   /**
-   * Admits a request, or says how it is answered. Throws what the options' functions throw, the signal's reason, and nothing else of its own: what
-   * keeps a request out is an answer.
+   * Admits a request, or says how it is answered. Throws what the options' functions throw, and the reason of an aborted `signal`: then nothing is
+   * charged.
    */
   async ask(request: Request, signal?: AbortSignal): Promise<Passage> {
     if (await this.#options.skip?.(request)) return { kind: 'skipped' };
@@ -107,7 +107,11 @@ export class RequestLimits<Request> {
       if (!(error instanceof HeadgateError)) throw error;
       return this.#denied(request, error, problemOf(error));
     }
-    if (outcome.granted) return { kind: 'admitted', admitted: new AdmittedRequest(outcome.lease) };
+    if (outcome.granted) {
+      if (!signal?.aborted) return { kind: 'admitted', admitted: new AdmittedRequest(outcome.lease) };
+      await outcome.lease.release();
+      throw signal.reason;
+    }
     const error = new RateLimitExceeded(outcome.denial);
     return this.#denied(request, error, problemOf(error));
   }

@@ -6,7 +6,7 @@ export type EndingResponse = Pick<ServerResponse, 'once' | 'off' | 'destroyed' |
 
 /**
  * Asks for a request that is answered by `response`, whose end then ends what was let through: sent in full, broken off, or left by its client.
- * A client that leaves before the decision was let through for nothing: all is given back.
+ * A client that leaves before the decision is not answered, and not charged.
  */
 export async function askFor<Request>(
   limits: RequestLimits<Request>,
@@ -17,19 +17,15 @@ export async function askFor<Request>(
   const leave = () => left.abort();
   response.once('close', leave);
   if (response.destroyed) leave();
-  let passage: Passage;
   try {
-    passage = await limits.ask(request, left.signal);
+    const passage = await limits.ask(request, left.signal);
+    if (passage.kind === 'admitted')
+      for (const event of ['finish', 'close']) response.once(event, () => void passage.admitted.end(response.statusCode));
+    return passage;
   } catch (error) {
     if (left.signal.aborted) return { kind: 'left' };
     throw error;
   } finally {
     response.off('close', leave);
   }
-  if (passage.kind === 'admitted') {
-    const { admitted } = passage;
-    if (left.signal.aborted) await admitted.lease.release();
-    else for (const event of ['finish', 'close']) response.once(event, () => void admitted.end(response.statusCode));
-  }
-  return left.signal.aborted ? { kind: 'left' } : passage;
 }

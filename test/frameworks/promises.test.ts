@@ -6,6 +6,7 @@ import type { RateLimiter } from '../../lib/limiter.js';
 import { RateLimitExceeded } from '../../lib/rate-limit-exceeded.js';
 import { UnreliableStore } from '../sdk/unreliable-store.js';
 import { dynamo, type TestBed } from '../support/stores.js';
+import { eventually } from './eventually.js';
 import { type Asked, FRAMEWORKS, type Options, type Served, type Work } from './served-frameworks.js';
 
 const KEY = { entity: 'key-123', resource: 'api' };
@@ -112,7 +113,7 @@ describe.each(FRAMEWORKS)('behind the middleware for $name', ({ serve, seesWaite
     const answer = await ask();
 
     expect([answer.status, await answer.text()]).toEqual(status ? [status, 'no'] : [500, '{"thrown":"out of paper"}']);
-    await vi.waitFor(async () => expect(await limiter.available({ ...KEY, limits: LIMITS })).toEqual(available));
+    await eventually(async () => expect(await limiter.available({ ...KEY, limits: LIMITS })).toEqual(available));
   });
 
   it('a slot is held until the last byte of a stream was sent', async () => {
@@ -128,7 +129,7 @@ describe.each(FRAMEWORKS)('behind the middleware for $name', ({ serve, seesWaite
     expect((await ask()).status).toBe(429);
     goOn();
     expect([await reader.next(), await reader.next()]).toEqual(['last', undefined]);
-    await vi.waitFor(async () => expect((await ask()).status).toBe(200));
+    await eventually(async () => expect((await ask()).status).toBe(200));
   });
 
   it('a slot is free again when its client has left in the middle of a stream, and nothing else comes back', async () => {
@@ -140,7 +141,7 @@ describe.each(FRAMEWORKS)('behind the middleware for $name', ({ serve, seesWaite
     expect(await reader.next()).toBe('first ');
     expect(await limiter.available({ ...KEY, limits: ONE_AT_A_TIME })).toEqual({ rpm: 9, inflight: 0 });
     leave.abort();
-    await vi.waitFor(async () =>
+    await eventually(async () =>
       expect(await limiter.available({ ...KEY, limits: ONE_AT_A_TIME })).toEqual({ rpm: 9, inflight: 1 }),
     );
   });
@@ -151,7 +152,7 @@ describe.each(FRAMEWORKS)('behind the middleware for $name', ({ serve, seesWaite
     for (const status of [200, 500, 500, 200]) {
       const answer = await ask();
       expect([answer.status, await answer.text()]).toEqual([status, expect.any(String)]);
-      await vi.waitFor(async () =>
+      await eventually(async () =>
         expect(await limiter.available({ ...KEY, limits: ONE_AT_A_TIME })).toMatchObject({ inflight: 1 }),
       );
     }
@@ -161,7 +162,7 @@ describe.each(FRAMEWORKS)('behind the middleware for $name', ({ serve, seesWaite
     const ask = await asking(says('done'), { limits: [Limit.perMinute('rpm', 1)], maxWaitMs: 60_000 });
     await ask();
     const waiting = ask();
-    await vi.waitFor(async () =>
+    await eventually(async () =>
       expect(await limiter.available({ ...KEY, limits: [Limit.perMinute('rpm', 1)] })).toEqual({ rpm: -1 }),
     );
     bed.clock.advance(60_000);
@@ -176,11 +177,11 @@ describe.each(FRAMEWORKS)('behind the middleware for $name', ({ serve, seesWaite
     await ask();
     const leave = new AbortController();
     const waiting = ask({ signal: leave.signal }).catch(() => 'left');
-    await vi.waitFor(async () => expect(await limiter.available({ ...KEY, limits })).toEqual({ rpm: -1 }));
+    await eventually(async () => expect(await limiter.available({ ...KEY, limits })).toEqual({ rpm: -1 }));
     leave.abort();
 
     expect(await waiting).toBe('left');
-    await vi.waitFor(async () => expect(await limiter.available({ ...KEY, limits })).toEqual({ rpm: 0 }));
+    await eventually(async () => expect(await limiter.available({ ...KEY, limits })).toEqual({ rpm: 0 }));
     expect(work).toHaveBeenCalledTimes(1);
   });
 
