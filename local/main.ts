@@ -1,4 +1,5 @@
 /** `npm start`: the whole of Headgate on this machine, until Ctrl-C. */
+import { clientEnvironment } from './client-environment.js';
 import { DEMO } from './demo.js';
 import { StartFailure } from './dynamodb.js';
 import { type System, type SystemOptions, startSystem } from './system.js';
@@ -48,8 +49,10 @@ function optionsOf(env: NodeJS.ProcessEnv): SystemOptions {
   return { port, dynamoEndpoint, tableName: env.HEADGATE_TABLE || 'headgate', namespace: env.HEADGATE_NAMESPACE || 'default' };
 }
 
-function greeting({ url, dynamoEndpoint }: System, { tableName, namespace }: SystemOptions): string {
+function greeting(system: System, { tableName, namespace }: SystemOptions): string {
+  const { url, dynamoEndpoint } = system;
   const { key, entity, model, provider } = DEMO;
+  const environment = Object.entries(clientEnvironment(system)).map(([name, value]) => `${name}=${value}`);
   return `
 Headgate on this machine
   API        ${url}
@@ -66,6 +69,9 @@ Try, in another terminal:
 
   # What was used today
   curl ${url}/v1/usage/${entity}
+
+  # For your own code, and the programs in examples/: this database, and the simulated provider
+  export ${environment.join(' ')}
 
 Ctrl-C stops everything. Headgate is ready.`;
 }

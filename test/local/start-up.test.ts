@@ -92,6 +92,13 @@ describe('npm start', { timeout: 90_000 }, () => {
     await program.says(/ready/);
     expect(program.out).toMatch(/DynamoDB {3}http:\/\/127\.0\.0\.1:\d+, table headgate, namespace default/);
     expect(program.out.trimEnd().split('\n').at(-1)).toContain('ready');
+    const exported = [...program.out.matchAll(/(?<=^ {2}export .*)(\w+)=(\S+)/gm)].map(([, name = '', value = '']) => [
+      name,
+      value,
+    ]);
+    const { OPENAI_BASE_URL: provider, AWS_ENDPOINT_URL_DYNAMODB: database = '' } = Object.fromEntries(exported);
+    expect(program.out).toContain(`DynamoDB   ${database}, table`);
+    expect(await (await fetch(`${provider}/models`)).json()).toMatchObject({ data: [{ id: 'gpt-4o-mini' }] });
     const lines = program.out.split('\n').filter((line) => line.trimStart().startsWith('curl '));
     expect(lines).toHaveLength(3);
     const [completion, acquired, usage] = await Promise.all(lines.map(async (line) => (await curl(line)).json()));
