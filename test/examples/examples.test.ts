@@ -1,8 +1,8 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { clientEnvironment } from '../../local/client-environment.js';
 import { type System, startSystem } from '../../local/system.js';
 import { testEndpoint } from '../support/dynamodb.js';
@@ -21,9 +21,18 @@ beforeAll(async () => {
 
 afterAll(() => system.stop());
 
-/** Runs a program of examples/ as a user does, with what `npm start` says to export. Its output; rejects unless it ends well. */
-async function run(command: string, args: readonly string[], input = ''): Promise<string> {
-  const child = spawn(command, args, { cwd: ROOT, env: { ...process.env, ...clientEnvironment(system) } });
+interface Ended {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs a program of examples/ to its end, as a user does, with what `npm start` says to export. */
+async function run(command: string, args: readonly string[], input = ''): Promise<Ended> {
+  const child = spawn(command, args, {
+    cwd: ROOT,
+    env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1', ...clientEnvironment(system) },
+  });
   child.stdin.end(input);
   let out = '';
   let err = '';
@@ -34,8 +43,13 @@ async function run(command: string, args: readonly string[], input = ''): Promis
     err += bytes.toString();
   });
   const [code] = await once(child, 'close');
+  return { code, out, err };
+}
+
+/** The lines that it printed; it went well. */
+function linesOf({ code, out, err }: Ended): readonly string[] {
   expect({ code, err }).toEqual({ code: 0, err: '' });
-  return out;
+  return out.trimEnd().split('\n');
 }
 
 const example = (path: string, input?: string) => run(process.execPath, ['--import', 'tsx', `examples/${path}`], input);
@@ -57,8 +71,6 @@ async function consumed(entity: string, resource = 'gpt-4o-mini'): Promise<Reado
   for (const row of rows) for (const [limit, tokens] of Object.entries(row.consumed)) total[limit] = (total[limit] ?? 0) + tokens;
   return total;
 }
-
-const linesOf = (out: string): readonly string[] => out.trimEnd().split('\n');
 
 /** The stream is read a moment after the table was written. */
 const eventually = (check: () => Promise<void>) => vi.waitFor(check, { timeout: 10_000, interval: 50 });
@@ -84,4 +96,38 @@ it('the chat streams three answers, says what is left after each, and when the f
   expect(said.at(-1)).toMatch(/^\[no more for now: ask again in ([1-9]|1\d|20) s\]$/);
   expect(answers).toBe(3);
   await eventually(async () => expect(await consumed('chat')).toEqual({ rpm: 3, tpm: tokens }));
+});
+
+const python = spawnSync('python3', ['--version']).status === 0;
+if (!python) console.warn('The example in Python is not run: there is no python3 on the PATH');
+
+describe.skipIf(!python)('the program in Python', () => {
+  const program = () => run('python3', ['examples/python-client/main.py']);
+
+  afterEach(() => {
+    system.upstream.behaviour.failWith = undefined;
+  });
+
+  it('gives back what a call was charged that the provider failed', async () => {
+    system.upstream.behaviour.failWith = 500;
+    const { code, err } = await program();
+    expect(code).toBe(1);
+    expect(err).toContain('HTTP Error 500');
+    await eventually(async () => expect(await consumed('python')).toEqual({ rpm: 0, tph: 0 }));
+  });
+
+  it('waits as long as a denial says, and is charged what its calls used, its own and that through the gateway', async () => {
+    const { result, answers, tokens } = await produced(program);
+    const [first, second, denied, third, gateway, left, ...more] = linesOf(result);
+    expect(denied).toMatch(/^limited: asking again in [12] s$/);
+    expect(left).toMatch(/^left: \{'rpm': [01], 'tph': \d+\}$/);
+    expect(more).toEqual([]);
+    const own = [first, second, third].reduce((sum, line) => sum + Number(/^(\d+) tokens: /.exec(line ?? '')?.[1]), 0);
+    const through = Number(/^(\d+) tokens through the gateway$/.exec(gateway ?? '')?.[1]);
+    expect([answers, own + through]).toEqual([4, tokens]);
+    await eventually(async () => {
+      expect(await consumed('python')).toEqual({ rpm: 3, tph: own });
+      expect(await consumed('demo')).toEqual({ rpm: 1, tpm: through });
+    });
+  });
 });
