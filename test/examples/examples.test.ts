@@ -1,6 +1,9 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { clientEnvironment } from '../../local/client-environment.js';
@@ -28,10 +31,10 @@ interface Ended {
 }
 
 /** Runs a program of examples/ to its end, as a user does, with what `npm start` says to export. */
-async function run(command: string, args: readonly string[], input = ''): Promise<Ended> {
+async function run(command: string, args: readonly string[], input = '', env: Record<string, string> = {}): Promise<Ended> {
   const child = spawn(command, args, {
     cwd: ROOT,
-    env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1', ...clientEnvironment(system) },
+    env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1', ...clientEnvironment(system), ...env },
   });
   child.stdin.end(input);
   let out = '';
@@ -96,6 +99,32 @@ it('the chat streams three answers, says what is left after each, and when the f
   expect(said.at(-1)).toMatch(/^\[no more for now: ask again in ([1-9]|1\d|20) s\]$/);
   expect(answers).toBe(3);
   await eventually(async () => expect(await consumed('chat')).toEqual({ rpm: 3, tpm: tokens }));
+});
+
+it('the Lambda handler answers three questions, settles them, and answers the fourth with 429 and all that a client needs', async () => {
+  const { result, answers, tokens } = await produced(() => example('lambda-handler/invoke.ts'));
+  const [first, second, third, ...denied] = linesOf(result);
+  const used = [first, second, third].map((line) => JSON.parse(line?.replace(/^200 /, '') ?? '').usage.totalTokens);
+  expect([answers, used[0] + used[1] + used[2]]).toEqual([3, tokens]);
+  expect(denied.join(' ')).toMatch(
+    /^429 \{ {3}'Retry-After': '([1-9]|1\d|20)', .* RateLimit: '"rpm";r=0;t=\d+, "tpm";r=\d+;t=\d+'/,
+  );
+  await eventually(async () => expect(await consumed('user-1', 'amazon.nova-lite-v1:0')).toEqual({ rpm: 3, tpm: tokens }));
+});
+
+it('the stack of the Lambda handler lets it acquire and call its model, and nothing more', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'ask-'));
+  const env = { CDK_OUTDIR: folder, CDK_CONTEXT_JSON: JSON.stringify({ 'aws:cdk:bundling-stacks': [] }) };
+  try {
+    linesOf(await run(process.execPath, ['--import', 'tsx', 'examples/lambda-handler/stack.ts'], '', env));
+    const { Resources } = JSON.parse(await readFile(join(folder, 'Ask.template.json'), 'utf8')) as { Resources: object };
+    const statements = Object.values(Resources).flatMap(({ Properties }) => Properties.PolicyDocument?.Statement ?? []);
+    expect(new Set(statements.flatMap(({ Action }) => Action))).toEqual(
+      new Set(['bedrock:InvokeModel', 'dynamodb:BatchGetItem', 'dynamodb:GetItem', 'dynamodb:UpdateItem']),
+    );
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 });
 
 const python = spawnSync('python3', ['--version']).status === 0;
