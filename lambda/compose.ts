@@ -7,8 +7,8 @@ import { RateLimiter } from '../lib/limiter.js';
 import type { OnUnavailable } from '../lib/limiter-options.js';
 import { DynamoStore } from '../lib/store/dynamo-store.js';
 import type { Store } from '../lib/store/store.js';
+import { freshKeys } from './fresh-keys.js';
 import { type HandlerMetrics, metricsOf } from './handler-metrics.js';
-import { freshKeys } from './lease-keys.js';
 
 /** What the handlers share, made once per cold start from the environment. */
 export interface Composition {
@@ -109,14 +109,13 @@ async function leaseKeys(env: NodeJS.ProcessEnv): Promise<readonly string[]> {
       expected: 'a key, or HEADGATE_LEASE_KEY_SECRET a Secrets Manager id',
     });
   }
-  return (await secretString(id)).split(',');
+  return (await secretString(id, 'HEADGATE_LEASE_KEY_SECRET')).split(',');
 }
 
-/** A secret's value. Its client is loaded only by a function that needs it. */
-export async function secretString(id: string): Promise<string> {
+/** A secret's value. Its client is loaded only by a function that needs it. `field`: what names the secret. */
+export async function secretString(id: string, field: string): Promise<string> {
   const { GetSecretValueCommand, SecretsManagerClient } = await import('@aws-sdk/client-secrets-manager');
   const { SecretString } = await new SecretsManagerClient({}).send(new GetSecretValueCommand({ SecretId: id }));
-  if (!SecretString)
-    throw new InvalidArgument({ field: 'HEADGATE_LEASE_KEY_SECRET', value: id, expected: 'a secret with a string value' });
+  if (!SecretString) throw new InvalidArgument({ field, value: id, expected: 'a secret with a string value' });
   return SecretString;
 }

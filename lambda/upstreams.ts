@@ -1,6 +1,7 @@
 import { InvalidArgument } from '../lib/errors.js';
 import { WHEN_CLIENT_LEAVES, type WhenClientLeaves } from '../lib/llm/metered-stream.js';
 import { compose, secretString } from './compose.js';
+import { freshKeys } from './fresh-keys.js';
 
 /** A provider that calls are forwarded to. */
 export interface Upstream {
@@ -95,19 +96,31 @@ const isKeyHeader = (header: unknown): header is KeyHeader => KEY_HEADERS.includ
 const bedrockUrl = (region: string | undefined): string | undefined =>
   region !== undefined && /^[a-z0-9-]+$/.test(region) ? `https://bedrock-runtime.${region}.amazonaws.com` : undefined;
 
-/** With the key in this header, read at the first call; undefined: no key is sent. */
+/** With the key in this header, read again each minute, so that a new one is known to functions that run; undefined: no key is sent. */
 function withKey(secret: string | undefined, header: KeyHeader): Upstream['authorized'] {
-  let key: Promise<string> | undefined;
+  let key: (() => Promise<string>) | undefined;
   return async ({ headers }) => {
     if (secret === undefined) return headers;
-    key ??= secretString(secret).catch((error: unknown) => {
-      key = undefined;
-      throw error;
-    });
-    const value = await key;
+    key ??= freshKeys(
+      async () => [await secretString(secret, 'HEADGATE_UPSTREAMS')],
+      ([value = '']) => headerValue(secret, value),
+      compose().clock,
+    );
+    const value = await key();
     headers.set(header, header === 'authorization' ? `Bearer ${value}` : value);
     return headers;
   };
+}
+
+/** A key that can stand in a header. Throws `InvalidArgument`, which names the secret and not the key: errors are logged. */
+function headerValue(secret: string, key: string): string {
+  const value = key.trim();
+  if (/^[\x21-\x7e]+$/.test(value)) return value;
+  throw new InvalidArgument({
+    field: 'HEADGATE_UPSTREAMS',
+    value: secret,
+    expected: 'a secret that is an API key alone, of printable ASCII characters',
+  });
 }
 
 /** Of the headers those are signed that Bedrock reads; the others may change on their way. */

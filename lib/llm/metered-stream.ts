@@ -200,10 +200,14 @@ class AwsStreamMeter implements Meter {
   }
 }
 
+/** The largest answer in one piece that is read: of a larger one the bytes go on, and no usage is told. */
+const MOST_ANSWER_BYTES = 64 * 1_024 * 1_024;
+
 /** Reads an answer in one piece, which is parsed at its end. */
 export class AnswerMeter implements Meter {
   readonly #usageOf: (answer: unknown) => Usage | undefined;
-  readonly #chunks: Uint8Array[] = [];
+  #chunks: Uint8Array[] = [];
+  #bytes = 0;
   usage: Usage | undefined;
 
   constructor(usageOf: (answer: unknown) => Usage | undefined) {
@@ -211,11 +215,14 @@ export class AnswerMeter implements Meter {
   }
 
   passOn(chunk: Uint8Array): Uint8Array {
-    this.#chunks.push(chunk);
+    this.#bytes += chunk.length;
+    if (this.#bytes > MOST_ANSWER_BYTES) this.#chunks = [];
+    else this.#chunks.push(chunk);
     return chunk;
   }
 
   passOnRest(): Uint8Array {
+    if (this.#bytes > MOST_ANSWER_BYTES) return new Uint8Array();
     this.usage = this.#usageOf(jsonOf(new TextDecoder().decode(concatBytes(this.#chunks))));
     return new Uint8Array();
   }

@@ -16,6 +16,9 @@ export interface ServerSentEvent {
  */
 type CarriageReturn = 'ended-text' | 'ended-blank' | 'ended-event';
 
+/** The largest event that is read. Of a larger one each chunk is handed out as it comes, without data, so that nobody waits for its end. */
+const MOST_EVENT_BYTES = 16 * 1_024 * 1_024;
+
 const LF = 0x0a;
 const CR = 0x0d;
 const BYTE_ORDER_MARK = '\uFEFF';
@@ -35,6 +38,8 @@ const LINE_END = /\r\n|\n|\r/;
 export class ServerSentEventSplitter {
   readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   #held: Uint8Array[] = [];
+  #heldBytes = 0;
+  #isTooLong = false;
   #atStart = true;
   #lineIsBlank = true;
   #carriageReturn: CarriageReturn | undefined;
@@ -70,7 +75,17 @@ export class ServerSentEventSplitter {
         this.#lineIsBlank = false;
       }
     }
-    if (start < chunk.length) this.#held.push(chunk.subarray(start));
+    if (start < chunk.length) {
+      this.#held.push(chunk.subarray(start));
+      this.#heldBytes += chunk.length - start;
+      if (this.#heldBytes > MOST_EVENT_BYTES) {
+        events.push({ bytes: concatBytes(this.#held), data: undefined });
+        this.#isTooLong = true;
+        this.#atStart = false;
+        this.#held = [];
+        this.#heldBytes = MOST_EVENT_BYTES;
+      }
+    }
     return events;
   }
 
@@ -81,9 +96,14 @@ export class ServerSentEventSplitter {
 
   #takeHeld(): ServerSentEvent {
     const bytes = concatBytes(this.#held);
+    this.#held = [];
+    this.#heldBytes = 0;
+    if (this.#isTooLong) {
+      this.#isTooLong = false;
+      return { bytes, data: undefined };
+    }
     const text = this.#decoder.decode(bytes);
     const data = dataOfLines(this.#atStart && text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text);
-    this.#held = [];
     this.#atStart = false;
     return { bytes, data };
   }

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import OpenAI from 'openai';
 import { expect, it } from 'vitest';
-import { metered, StreamMeter } from '../../lib/llm/metered-stream.js';
+import { AnswerMeter, metered, StreamMeter } from '../../lib/llm/metered-stream.js';
 import { openAiApi } from '../../lib/llm/openai.js';
 import type { Usage } from '../../lib/llm/usage.js';
 import {
@@ -248,4 +248,17 @@ it('gives the OpenAI client every choice and no usage chunk', async () => {
   }
   expect(content).toBe('Grüße 世界 🌍');
   expect(await stream.usage).toEqual(CHAT_USAGE);
+});
+
+it('an answer in one piece is read up to 64 megabytes; of a larger one no usage is told, and its bytes go on', () => {
+  const megabyte = utf8.encode(' '.repeat(1_024 * 1_024));
+  const told = [63, 64].map((megabytes) => {
+    const meter = new AnswerMeter((answer) => openAiApi.usageOf(answer, new Headers()));
+    for (let index = 0; index < megabytes; index += 1) expect(meter.passOn(megabyte)).toBe(megabyte);
+    const last = utf8.encode('{"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}');
+    expect(meter.passOn(last)).toBe(last);
+    meter.passOnRest();
+    return meter.usage?.totalTokens;
+  });
+  expect(told).toEqual([5, undefined]);
 });

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { type ServerSentEvent, ServerSentEventSplitter } from '../../lib/llm/server-sent-events.js';
 import { CHAT_STREAM, RESPONSES_STREAM } from './recorded-answers.js';
 
@@ -197,4 +197,23 @@ it('copies an event of 4 MB that comes in pieces of 16 bytes once, not once a pi
   const bytes = utf8.encode(`data: ${'x'.repeat(4_000_000)}\n\n`);
   const chunks = Array.from({ length: Math.ceil(bytes.length / 16) }, (_, index) => bytes.subarray(index * 16, index * 16 + 16));
   expect(split(chunks).map((event) => event.bytes.length)).toEqual([4_000_008]);
+});
+
+describe('an event without an end', () => {
+  const MEGABYTE = 1_024 * 1_024;
+
+  it('is handed out as it comes beyond 16 megabytes, unread, and the event after it is read', () => {
+    const splitter = new ServerSentEventSplitter();
+    const chunk = new TextEncoder().encode('x'.repeat(MEGABYTE));
+    const events = [new TextEncoder().encode('data: '), ...Array.from({ length: 20 }, () => chunk)].flatMap((each) =>
+      splitter.push(each),
+    );
+    expect(events.map(({ bytes, data }) => [bytes.length, data])).toEqual([
+      [16 * MEGABYTE + 6, undefined],
+      ...Array.from({ length: 4 }, () => [MEGABYTE, undefined]),
+    ]);
+    const after = splitter.push(new TextEncoder().encode('the end\n\ndata: next\n\n'));
+    expect(after.map(({ data }) => data)).toEqual([undefined, 'next']);
+    expect(splitter.flush()).toBeUndefined();
+  });
 });

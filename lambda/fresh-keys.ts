@@ -1,13 +1,13 @@
 import { type Clock, steadyMs } from '../lib/clock.js';
 
 /** How long keys are used before they are read again: a rotation is known to every process after this. */
-export const LEASE_KEYS_FRESH_MS = 60_000;
+export const KEYS_FRESH_MS = 60_000;
 /** Before a read that failed is tried again. */
 const RETRY_AFTER_MS = 5_000;
 
 /**
- * What the signing keys amount to, read again when it is older than a minute, so that a key that is put or retired is known to functions that have
- * run for days. While reading fails, what was read last stands; rejects only where nothing was ever read.
+ * What keys of a secret amount to, read again when it is older than a minute, so that a key that is put or retired is known to functions that have run for
+ * days. While reading fails, what was read last stands; rejects only where nothing was ever read.
  */
 export function freshKeys<Made>(
   read: () => Promise<readonly string[]>,
@@ -21,7 +21,7 @@ export function freshKeys<Made>(
     try {
       const keys = await read();
       if (last?.keys !== keys.join()) last = { keys: keys.join(), made: make(keys) };
-      freshUntilMs = steadyMs(clock) + LEASE_KEYS_FRESH_MS;
+      freshUntilMs = steadyMs(clock) + KEYS_FRESH_MS;
       return last.made;
     } catch (error) {
       if (last === undefined) throw error;

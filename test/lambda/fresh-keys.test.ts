@@ -1,5 +1,5 @@
 import { expect, it, vi } from 'vitest';
-import { freshKeys } from '../../lambda/lease-keys.js';
+import { freshKeys } from '../../lambda/fresh-keys.js';
 import { FakeClock } from '../../lib/clock.js';
 import { leaseTokens } from '../../lib/http/lease-token.js';
 import { START_MS } from '../support/stores.js';
