@@ -15,9 +15,9 @@ const STATUSES: Readonly<Record<number, string>> = {
   429: 'RESOURCE_EXHAUSTED',
 };
 
-/** Gemini's `generateContent` and `streamGenerateContent`. */
+/** Gemini's `generateContent`, `streamGenerateContent` and `countTokens`. */
 export const gemini = (): SimulatedApi => ({
-  endpoints: [generate],
+  endpoints: [generate, countTokens],
   failed: (status, message) => ({ error: { code: status, message, status: STATUSES[status] ?? 'UNAVAILABLE' } }),
 });
 
@@ -45,6 +45,18 @@ const generate: Endpoint = {
     });
     return chunks.map((one) => ({ bytes: `data: ${JSON.stringify(one)}\r\n\r\n`, isWord: true }));
   },
+};
+
+/** It counts a prompt, and produces nothing. */
+const countTokens: Endpoint = {
+  path: /^\/v1(?:beta|alpha)?\/models\/([^/:]+):countTokens$/,
+  asked({ contents }, path) {
+    const [, model = ''] = countTokens.path.exec(path) ?? [];
+    if (!isList(contents)) return 'Expected a JSON body with contents';
+    return { model, characters: charactersOf(contents.map(({ parts }) => parts)), mostOutput: 0, streams: false };
+  },
+  answer: ({ promptTokens }) => ({ totalTokens: promptTokens }),
+  events: () => [],
 };
 
 const chunk = ({ serial, model, promptTokens }: Produced, text: string, outputTokens: number, finishReason: string | false) => ({
