@@ -35,6 +35,7 @@ export {
   type LlmUpstream,
   type LlmUpstreams,
   type ProviderUpstream,
+  type UpstreamPatience,
 } from './llm-gateway.js';
 export { type BudgetAlertOptions, UsageAggregator, type UsageAggregatorProps, type UsageOptions } from './usage-aggregator.js';
 export { UsageArchive, type UsageArchiveOptions, type UsageArchiveProps } from './usage-archive.js';

@@ -6,8 +6,30 @@ import { Construct } from 'constructs';
 import type { HeadgateAuthorizer } from './headgate-authorizer.js';
 import { functionOptions, HeadgateFunction, type HeadgateFunctionOptions } from './headgate-function.js';
 
+/** How long a provider is waited for, and for whom. */
+export interface UpstreamPatience {
+  /**
+   * What becomes of a call whose client has left. `cancel`: the provider stops, and the call is settled by what it told until then, else by the
+   * estimate. `readOn`: the answer is read to its end and settled by its real usage, which the provider bills.
+   * @default 'cancel'
+   */
+  readonly whenClientLeaves?: 'cancel' | 'readOn';
+
+  /**
+   * The longest until an answer begins, 1 to 890,000 milliseconds.
+   * @default 290000: API Gateway waits for 5 minutes
+   */
+  readonly timeoutMs?: number;
+
+  /**
+   * The longest silence in an answer, 1 to 890,000 milliseconds.
+   * @default 290000
+   */
+  readonly idleTimeoutMs?: number;
+}
+
 /** One provider that the gateway forwards to with a key. */
-export interface ProviderUpstream {
+export interface ProviderUpstream extends UpstreamPatience {
   /** What `/llm/{provider}` stands for, without a slash at the end: the rest of the path follows it. */
   readonly baseUrl: string;
 
@@ -22,17 +44,10 @@ export interface ProviderUpstream {
    * @default - by the provider's host: `x-api-key` for Anthropic, `x-goog-api-key` for Google, `api-key` for Azure, else `authorization`
    */
   readonly keyHeader?: 'authorization' | 'x-api-key' | 'api-key' | 'x-goog-api-key';
-
-  /**
-   * What becomes of a call whose client has left. `cancel`: the provider stops, and the call is settled by what it told until then, else by the
-   * estimate. `readOn`: the answer is read to its end and settled by its real usage, which the provider bills.
-   * @default 'cancel'
-   */
-  readonly whenClientLeaves?: 'cancel' | 'readOn';
 }
 
 /** Amazon Bedrock: its calls are signed with the gateway's own role. */
-export interface BedrockUpstream {
+export interface BedrockUpstream extends UpstreamPatience {
   /** The Region that is called, such as `eu-west-1`. */
   readonly bedrockRegion: string;
 
@@ -42,9 +57,6 @@ export interface BedrockUpstream {
    * @default ['*']
    */
   readonly models?: readonly string[];
-
-  /** As of any provider. @default 'cancel' */
-  readonly whenClientLeaves?: 'cancel' | 'readOn';
 }
 
 export type LlmUpstream = ProviderUpstream | BedrockUpstream;

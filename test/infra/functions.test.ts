@@ -123,7 +123,7 @@ describe('the upstreams', () => {
   });
 
   it('reach the gateway function and no other', () => {
-    const upstreams = { anthropic: { baseUrl: 'https://api.anthropic.com', apiKeySecret: 'llm/anthropic' } };
+    const upstreams = { anthropic: { baseUrl: 'https://api.anthropic.com', apiKeySecret: 'llm/anthropic', timeoutMs: 60_000 } };
     const given = stackTemplate({ upstreams });
     expect(JSON.parse(environmentOf('gateway', given).HEADGATE_UPSTREAMS)).toEqual(upstreams);
     expect(
