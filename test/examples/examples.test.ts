@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -30,8 +30,15 @@ interface Ended {
   readonly err: string;
 }
 
-/** Runs a program of examples/ to its end, as a user does, with what `npm start` says to export. */
-async function run(command: string, args: readonly string[], input = '', env: Record<string, string> = {}): Promise<Ended> {
+interface Started {
+  readonly child: ChildProcess;
+  /** What it printed so far. */
+  readonly out: () => string;
+  readonly ended: Promise<Ended>;
+}
+
+/** Starts a program of examples/ as a user does, with what `npm start` says to export. */
+function start(command: string, args: readonly string[], input = '', env: Record<string, string> = {}): Started {
   const child = spawn(command, args, {
     cwd: ROOT,
     env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1', ...clientEnvironment(system), ...env },
@@ -45,17 +52,17 @@ async function run(command: string, args: readonly string[], input = '', env: Re
   child.stderr.on('data', (bytes: Buffer) => {
     err += bytes.toString();
   });
-  const [code] = await once(child, 'close');
-  return { code, out, err };
+  return { child, out: () => out, ended: once(child, 'close').then(([code]) => ({ code, out, err })) };
 }
+
+const node = (path: string, input?: string, env?: Record<string, string>) =>
+  start(process.execPath, ['--import', 'tsx', `examples/${path}`], input, env);
 
 /** The lines that it printed; it went well. */
 function linesOf({ code, out, err }: Ended): readonly string[] {
   expect({ code, err }).toEqual({ code: 0, err: '' });
   return out.trimEnd().split('\n');
 }
-
-const example = (path: string, input?: string) => run(process.execPath, ['--import', 'tsx', `examples/${path}`], input);
 
 /** What the simulated provider answered and produced while something ran. */
 async function produced<T>(
@@ -79,7 +86,7 @@ async function consumed(entity: string, resource = 'gpt-4o-mini'): Promise<Reado
 const eventually = (check: () => Promise<void>) => vi.waitFor(check, { timeout: 10_000, interval: 50 });
 
 it('the batch job has every call answered, the high lane before the low one, and is charged what the provider produced', async () => {
-  const { result, answers, tokens } = await produced(() => example('batch-job/main.ts'));
+  const { result, answers, tokens } = await produced(() => node('batch-job/main.ts').ended);
   const lines = linesOf(result).map((line) => line.replace(/^\d+\.\d s {2}/, ''));
   expect(lines.slice(-3)).toEqual(['high  20 of 20', 'low   20 of 20', `done, ${tokens} tokens`]);
   expect(answers).toBe(40);
@@ -88,7 +95,7 @@ it('the batch job has every call answered, the high lane before the low one, and
 
 it('the chat streams three answers, says what is left after each, and when the fourth question may be asked', async () => {
   const questions = ['How do gates work?', 'Who opens them?', 'And who shuts them?', 'What for?'];
-  const { result, answers, tokens } = await produced(() => example('ai-sdk-chat/main.ts', questions.join('\n')));
+  const { result, answers, tokens } = await produced(() => node('ai-sdk-chat/main.ts', questions.join('\n')).ended);
   const said = linesOf(result);
   expect(said.filter((line) => line.startsWith('The key was cut'))).toHaveLength(3);
   const told = said.flatMap(
@@ -102,7 +109,7 @@ it('the chat streams three answers, says what is left after each, and when the f
 });
 
 it('the Lambda handler answers three questions, settles them, and answers the fourth with 429 and all that a client needs', async () => {
-  const { result, answers, tokens } = await produced(() => example('lambda-handler/invoke.ts'));
+  const { result, answers, tokens } = await produced(() => node('lambda-handler/invoke.ts').ended);
   const [first, second, third, ...denied] = linesOf(result);
   const used = [first, second, third].map((line) => JSON.parse(line?.replace(/^200 /, '') ?? '').usage.totalTokens);
   expect([answers, used[0] + used[1] + used[2]]).toEqual([3, tokens]);
@@ -116,7 +123,7 @@ it('the stack of the Lambda handler lets it acquire and call its model, and noth
   const folder = await mkdtemp(join(tmpdir(), 'ask-'));
   const env = { CDK_OUTDIR: folder, CDK_CONTEXT_JSON: JSON.stringify({ 'aws:cdk:bundling-stacks': [] }) };
   try {
-    linesOf(await run(process.execPath, ['--import', 'tsx', 'examples/lambda-handler/stack.ts'], '', env));
+    linesOf(await node('lambda-handler/stack.ts', '', env).ended);
     const { Resources } = JSON.parse(await readFile(join(folder, 'Ask.template.json'), 'utf8')) as { Resources: object };
     const statements = Object.values(Resources).flatMap(({ Properties }) => Properties.PolicyDocument?.Statement ?? []);
     expect(new Set(statements.flatMap(({ Action }) => Action))).toEqual(
@@ -127,11 +134,72 @@ it('the stack of the Lambda handler lets it acquire and call its model, and noth
   }
 });
 
+describe('the service with Hono', () => {
+  let service: Started;
+  let url: string;
+
+  beforeAll(async () => {
+    service = node('hono-service/main.ts', '', { PORT: '0' });
+    await vi.waitFor(() => expect(service.out()).toContain('Listening'), { timeout: 45_000, interval: 20 });
+    url = /http:\S+/.exec(service.out())?.[0] ?? '';
+  });
+
+  afterAll(async () => {
+    service.child.kill();
+    expect((await service.ended).err).toBe('');
+  });
+
+  afterEach(() => {
+    system.upstream.behaviour.delayMs = 0;
+  });
+
+  const ask = (caller: string | undefined, signal?: AbortSignal) =>
+    fetch(`${url}/ask`, {
+      method: 'POST',
+      body: 'How do gates work?',
+      headers: caller === undefined ? {} : { 'x-caller': caller },
+      signal: signal ?? null,
+    });
+
+  it('streams three answers to a caller, answers the fourth question with 429, and another caller still', async () => {
+    const { result, answers, tokens } = await produced(async () => {
+      const texts = [];
+      for (const caller of ['ann', 'ann', 'ann', 'bob']) texts.push(await (await ask(caller)).text());
+      return texts;
+    });
+    for (const text of result) expect(text).toMatch(/^The key was cut for one/);
+    const denied = await ask('ann');
+    expect(denied.status).toBe(429);
+    expect(denied.headers.get('retry-after')).toMatch(/^([1-9]|1\d|20)$/);
+    expect(denied.headers.get('ratelimit')).toMatch(/^"rpm";r=0;t=\d+, "tpm";r=\d+;t=\d+$/);
+    expect(await denied.json()).toMatchObject({ error: { code: 'RateLimitExceeded' } });
+    expect(answers).toBe(4);
+    await eventually(async () => {
+      const [ann, bob] = [await consumed('ann'), await consumed('bob')];
+      expect([ann.rpm, bob.rpm, (ann.tpm ?? 0) + (bob.tpm ?? 0)]).toEqual([3, 1, tokens]);
+    });
+  });
+
+  it('stops the provider when its caller leaves', async () => {
+    system.upstream.behaviour.delayMs = 20;
+    const { abandonedStreams } = system.upstream;
+    const leaving = new AbortController();
+    const answer = await ask('cyd', leaving.signal);
+    await answer.body?.getReader().read();
+    leaving.abort();
+    await eventually(async () => expect(system.upstream.abandonedStreams).toBe(abandonedStreams + 1));
+  });
+
+  it('asks who is there', async () => {
+    expect((await ask(undefined)).status).toBe(401);
+  });
+});
+
 const python = spawnSync('python3', ['--version']).status === 0;
 if (!python) console.warn('The example in Python is not run: there is no python3 on the PATH');
 
 describe.skipIf(!python)('the program in Python', () => {
-  const program = () => run('python3', ['examples/python-client/main.py']);
+  const program = () => start('python3', ['examples/python-client/main.py']).ended;
 
   afterEach(() => {
     system.upstream.behaviour.failWith = undefined;
