@@ -6,9 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { HeadgateAdmin, Limit } from '../../lib/index.js';
 import { clientEnvironment } from '../../local/client-environment.js';
 import { type System, startSystem } from '../../local/system.js';
-import { testEndpoint } from '../support/dynamodb.js';
+import { testClient, testEndpoint } from '../support/dynamodb.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 let system: System;
@@ -171,13 +172,25 @@ describe('the service with Hono', () => {
     const denied = await ask('ann');
     expect(denied.status).toBe(429);
     expect(denied.headers.get('retry-after')).toMatch(/^([1-9]|1\d|20)$/);
-    expect(denied.headers.get('ratelimit')).toMatch(/^"rpm";r=0;t=\d+, "tpm";r=\d+;t=\d+$/);
-    expect(await denied.json()).toMatchObject({ error: { code: 'RateLimitExceeded' } });
+    expect(await denied.json()).toMatchObject({ code: 'RateLimitExceeded', violations: [{ entity: 'ann', limit: 'rpm' }] });
     expect(answers).toBe(4);
     await eventually(async () => {
       const [ann, bob] = [await consumed('ann'), await consumed('bob')];
-      expect([ann.rpm, bob.rpm, (ann.tpm ?? 0) + (bob.tpm ?? 0)]).toEqual([3, 1, tokens]);
+      expect((ann.tpm ?? 0) + (bob.tpm ?? 0)).toBe(tokens);
+      expect([await consumed('ann', 'api'), await consumed('bob', 'api')]).toEqual([{ rpm: 3 }, { rpm: 1 }]);
     });
+  });
+
+  it('answers 429 with the wait of the tokens that a caller has no more of', async () => {
+    const admin = new HeadgateAdmin({ tableName: system.tableName, client: testClient() });
+    await admin.setLimits({ entity: 'dan', resource: 'gpt-4o-mini' }, [Limit.perHour('tph', 36)]);
+    // 8 tokens of prompt and 23 of answer.
+    await (await ask('dan')).text();
+    const denied = await ask('dan');
+    expect(denied.status).toBe(429);
+    expect(Number(denied.headers.get('retry-after'))).toBeGreaterThan(60);
+    expect(denied.headers.get('ratelimit')).toMatch(/^"tph";r=5;t=\d+$/);
+    expect(await denied.json()).toMatchObject({ error: { code: 'RateLimitExceeded' } });
   });
 
   it('stops the provider when its caller leaves', async () => {
