@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { type DynamoDB, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
+import { type DynamoDBClient, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
 
 /** The least that can be written to Headgate's table: one counter of one item goes up. */
-export const bareUpdate = (client: DynamoDB, tableName: string, pk = randomUUID()) => {
+export const bareUpdate = (client: DynamoDBClient, tableName: string, pk = randomUUID()) => {
   return () =>
     client.send(
       new UpdateItemCommand({

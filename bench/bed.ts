@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { CreateTableCommand, DynamoDB } from '@aws-sdk/client-dynamodb';
+import { CreateTableCommand, DynamoDB, type DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { tableDefinition } from '../lib/store/table-definition.js';
 
 /** What every part of the benchmark is given. */
@@ -37,7 +37,7 @@ export async function headgateTable(client: DynamoDB): Promise<string> {
 }
 
 /** Every call of this client takes at least so much longer from now on: a network in front of a local database. */
-export function delayCalls(client: DynamoDB, roundTripMs: number): void {
+export function delayCalls(client: DynamoDBClient, roundTripMs: number): void {
   client.middlewareStack.add(
     (next) => async (args) => {
       await new Promise((resolve) => setTimeout(resolve, roundTripMs));

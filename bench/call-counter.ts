@@ -1,7 +1,7 @@
 import {
   type BatchGetItemCommandInput,
   ConditionalCheckFailedException,
-  type DynamoDB,
+  type DynamoDBClient,
   type TransactWriteItemsCommandInput,
 } from '@aws-sdk/client-dynamodb';
 
@@ -65,7 +65,7 @@ export class CallCounter {
   #writeUnits = 0;
   #readUnits = 0;
 
-  constructor(client: DynamoDB, { inStep = false } = {}) {
+  constructor(client: DynamoDBClient, { inStep = false } = {}) {
     client.middlewareStack.add(
       (next) => (args) => {
         Object.assign(args.input, { ReturnConsumedCapacity: 'TOTAL' });

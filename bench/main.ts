@@ -31,6 +31,7 @@ const PARTS: Readonly<Record<string, (bed: Bed) => Promise<Section>>> = {
   contention: simulatedContention,
   'retry-storm': retryStorm,
   'round-trip': ({ endpoint }) => timed({ part: 'round-trip', endpoint, short }),
+  'first-byte': ({ endpoint }) => timed({ part: 'first-byte', endpoint, short }),
   'sdk-overhead': sdkOverhead,
   memory,
   'cold-start': authorizerColdStart,

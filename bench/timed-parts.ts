@@ -1,10 +1,11 @@
 /** Runs one part that measures times in a process of its own, compiled as users run the library; reports its section. */
+import { firstByte } from './first-byte.js';
 import { groupCommit } from './group-commit.js';
 import { childArguments, report } from './inside-child.js';
 import { manifest } from './manifest.js';
 import { roundTripLatency } from './round-trip-latency.js';
 
-const PARTS = { 'group-commit': groupCommit, 'round-trip': roundTripLatency, manifest };
+const PARTS = { 'group-commit': groupCommit, 'round-trip': roundTripLatency, 'first-byte': firstByte, manifest };
 
 export interface TimedPart {
   readonly part: keyof typeof PARTS;

@@ -2,10 +2,13 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { HeadgateAdmin } from '../../lib/admin.js';
 import { byCharacters, type LimitedFetchOptions, learned, limitedFetch } from '../../lib/clients/index.js';
+import { FakeClock } from '../../lib/clock.js';
 import { Limit } from '../../lib/core/limit.js';
 import { RateLimiter } from '../../lib/limiter.js';
+import { DynamoStore } from '../../lib/store/dynamo-store.js';
 import { HandMadeUpstream } from '../lambda/hand-made-upstream.js';
 import { createTestTable, testClient } from '../support/dynamodb.js';
+import { START_MS } from '../support/stores.js';
 import { type AcknowledgedBody, dueAtOnce } from './acknowledged-body.js';
 import { HeldDatabase } from './held-database.js';
 import { asking, CHAT_PATH, digest, joined, MODEL, RECORDED } from './sent-answers.js';
@@ -14,10 +17,12 @@ let upstream: HandMadeUpstream;
 let database: HeldDatabase;
 let tableName: string;
 let admin: HeadgateAdmin;
+/** It stands still: nothing is read anew because time has passed. */
+const clock = new FakeClock(START_MS);
 
 beforeAll(async () => {
   [upstream, database, tableName] = await Promise.all([HandMadeUpstream.start(), HeldDatabase.start(), createTestTable()]);
-  admin = new HeadgateAdmin({ tableName, client: testClient() });
+  admin = new HeadgateAdmin({ store: new DynamoStore({ client: testClient(), tableName }), clock });
 });
 
 afterEach(() => {
@@ -54,9 +59,9 @@ function sending(body: AcknowledgedBody, type: string): void {
 
 /** The way of an entity's calls, of a process that has made none yet. */
 function processOf(entity: string, options: Partial<LimitedFetchOptions> = {}) {
-  const client = testClient({ endpoint: database.url, maxAttempts: 1 });
-  const limiter = new RateLimiter({ client, tableName, deadlineMs: 30_000 });
-  const send = limitedFetch({ limiter, entity, ...options });
+  const store = new DynamoStore({ client: testClient({ endpoint: database.url, maxAttempts: 1 }), tableName });
+  const limiter = new RateLimiter({ store, clock, deadlineMs: 30_000 });
+  const send = limitedFetch({ limiter, entity, clock, ...options });
   const call = (path = CHAT_PATH, body = asking()) =>
     send(`${upstream.url}/${path}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body });
   return { limiter, call };
@@ -155,6 +160,18 @@ describe('the first byte of an answer through limitedFetch', () => {
     };
     await (await call()).arrayBuffer();
     expect(database.take().slice(0, row.asks.length + 1)).toEqual([...row.asks, 'the provider']);
+    await limiter.close();
+  });
+
+  it('waits for one round trip although its limits are read anew, every half minute: beside the acquire', async () => {
+    const { call, limiter } = await warm({ when: '', limits: [tph], asks: [] });
+    clock.advance(30_000);
+    database.pass(0);
+    const answering = call();
+    await vi.waitFor(() => expect(database.held).toEqual(['BatchGetItem', 'UpdateItem']));
+    database.pass(2);
+    await (await answering).body?.getReader().read();
+    expect(database.take()).toEqual(['BatchGetItem', 'UpdateItem']);
     await limiter.close();
   });
 });
