@@ -4,7 +4,7 @@ import { limitedFetch } from '../../lib/clients/index.js';
 import { Limit } from '../../lib/core/limit.js';
 import { HandMadeUpstream } from '../lambda/hand-made-upstream.js';
 import { memory } from '../support/stores.js';
-import { bytesOf, CHAT_PATH, MODEL } from './sent-answers.js';
+import { ASKED, bytesOf, CHAT_PATH, MODEL, ODD } from './sent-answers.js';
 
 let upstream: HandMadeUpstream;
 let send: typeof fetch;
@@ -27,10 +27,6 @@ async function arrived(path: string, init: RequestInit): Promise<Buffer> {
   return upstream.last.body;
 }
 
-const ASKED = '"stream_options":{"include_usage":true}';
-/** As people and old libraries write JSON: spaces, escapes, numbers that no double holds, names that stand twice. */
-const ODD =
-  '"messages" : [ {"role":"user","content":"Gr\\u00fc\\u00dfe \\ud83c\\udf0d 世界 \\/"} ],\r\n\t"seed":12345678901234567890, "temperature":1.0,"top_p":1E0, "x":1e400,"seed" : 0.10,  "\\u0078":null';
 const GEMINI = `v1beta/models/${MODEL}`;
 
 describe('the body of a request through limitedFetch', () => {

@@ -1,12 +1,13 @@
 import { isUtf8 } from 'node:buffer';
 import type { ServerResponse } from 'node:http';
 import { gzipSync } from 'node:zlib';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Limit } from '../../lib/core/limit.js';
 import { lambdaContext, type Metadata, ResponseStream } from '../../local/lambda-runtime.js';
 import { chatEvent, DeployedGateway, forms } from '../lambda/deployed-gateway.js';
 import { AcknowledgedBody } from './acknowledged-body.js';
 import {
+  ASKED,
   asking,
   bytesOf,
   CHAT_PATH,
@@ -14,6 +15,8 @@ import {
   HAND_MADE,
   isUsageAlone,
   joined,
+  MODEL,
+  ODD,
   RECORDED,
   SENT_CHAT_STREAMS,
   STREAM_TYPE,
@@ -22,15 +25,19 @@ import {
 const STREAMS = asking({ stream: true });
 const STREAMS_WITH_USAGE = asking({ stream: true, stream_options: { include_usage: true } });
 
+/** The last of each shape that is recorded: how all others are read their own tests tell. */
+const ONE_OF_EACH = [...new Map(RECORDED.map((sent) => [sent.path + sent.type, sent])).values()];
+
 /** Sent as they are acknowledged, which needs a function that streams. */
 const PACED = [
-  ...[...RECORDED, ...HAND_MADE].map((sent) => ({ ...sent, asked: STREAMS_WITH_USAGE })),
+  ...[...ONE_OF_EACH, ...HAND_MADE].map((sent) => ({ ...sent, asked: STREAMS_WITH_USAGE })),
+  ...SENT_CHAT_STREAMS.map((sent) => ({ ...sent, asked: STREAMS_WITH_USAGE })),
   ...SENT_CHAT_STREAMS.map((sent) => ({ ...sent, name: `${sent.name}, its usage left out`, asked: STREAMS })),
 ];
 
-/** One answer of each shape, for all of them are put together. What is no text is left to functions that stream. */
+/** What is no text is left to functions that stream. */
 const BUFFERED = [
-  ...new Map(RECORDED.map((sent) => [sent.path + sent.type, sent])).values(),
+  ...ONE_OF_EACH,
   ...HAND_MADE.filter(({ pieces, type }) => isUtf8(joined(pieces)) || type === 'application/octet-stream'),
 ];
 
@@ -42,6 +49,8 @@ describe.each(forms)('the bytes of an answer through the gateway, %s', (form) =>
     gateway = await DeployedGateway.start(form);
     entity = await gateway.limited({ model: [Limit.perHour('tph', 1_000_000_000)] });
   });
+
+  afterEach(() => gateway.upstream.reset());
 
   afterAll(() => gateway.stop());
 
@@ -123,4 +132,20 @@ describe.each(forms)('the bytes of an answer through the gateway, %s', (form) =>
       expect(digest(Buffer.concat(chunks))).toBe(digest(joined(pieces.filter(isKept))));
     },
   );
+
+  it.each([
+    { when: 'it is answered in one piece', body: `\uFEFF {"model":"${MODEL}",${ODD} }\n`, as: undefined },
+    { when: 'it asks for usage itself', body: `{"model":"${MODEL}",${ODD},"stream":true , ${ASKED}}`, as: undefined },
+    {
+      when: 'it is asked for its usage',
+      body: `{"model":"${MODEL}",${ODD},"stream":true}`,
+      as: `{${ASKED},"model":"${MODEL}",${ODD},"stream":true}`,
+    },
+  ])('are asked for by those of the request, but for its usage, when $when', async ({ body, as = body }) => {
+    for (const isBase64Encoded of [false, true]) {
+      const event = eventOf(CHAT_PATH, isBase64Encoded ? Buffer.from(body).toString('base64') : body);
+      expect((await gateway.invoke({ ...event, isBase64Encoded })).status).toBe(200);
+      expect(gateway.upstream.last.body.toString()).toBe(as);
+    }
+  });
 });

@@ -32,6 +32,12 @@ export const isUsageAlone = (event: Uint8Array): boolean => /"choices":\[\],"usa
 export const asking = (more: object = {}): string =>
   JSON.stringify({ model: MODEL, max_tokens: 9, messages: [{ role: 'user', content: 'Hello?!!' }], ...more });
 
+/** What a chat completion's stream is asked for its usage by. */
+export const ASKED = '"stream_options":{"include_usage":true}';
+/** Members of a request as people and old libraries write JSON: spaces, escapes, numbers that no double holds, names that stand twice. */
+export const ODD =
+  '"messages" : [ {"role":"user","content":"Gr\\u00fc\\u00dfe \\ud83c\\udf0d 世界 \\/"} ],\r\n\t"seed":12345678901234567890, "temperature":1.0,"top_p":1E0, "x":1e400,"seed" : 0.10,  "\\u0078":null';
+
 const inPieces = (path: string, answers: readonly RecordedAnswer[]): readonly SentAnswer[] =>
   answers.map(({ name, text }) => {
     const bytes = bytesOf(text);
