@@ -71,5 +71,6 @@ export { createTable } from './store/create-table.js';
 export { MemoryStore } from './store/memory-store.js';
 export { type Store, StoreFailure, type WholeTable } from './store/store.js';
 export { tableDefinition } from './store/table-definition.js';
+export type { ToldLevel } from './told-level.js';
 export type { UsageQuery, UsageRow } from './usage/read-usage.js';
 export type { Consumer, TopConsumersQuery } from './usage/top-consumers.js';

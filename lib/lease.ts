@@ -4,6 +4,7 @@ import type { Counted } from './core/limit.js';
 import type { Charge, Difference } from './core/settlement.js';
 import { InvalidArgument, LeaseClosed, UnknownLimit } from './errors.js';
 import type { LimitReport } from './report.js';
+import { type ToldLevel, toldFloorFs } from './told-level.js';
 
 /** Tokens by limit name. */
 export type Tokens = Readonly<Record<string, number>>;
@@ -166,13 +167,16 @@ export class Lease implements AsyncDisposable {
 
   /**
    * Settles for good: makes the charge what it really was, gives back the slots of concurrency limits, and ends the lease, in one write a level.
-   * Limits not named stay as charged. Throws as `settle` does.
+   * Limits not named stay as charged. `told`: what is left by somebody who knows better; in the same write the levels that are above it are lowered to
+   * it, and none is raised. Throws as `settle` does.
    */
-  async end(actual: Tokens = {}): Promise<void> {
+  async end(actual: Tokens = {}, told: readonly ToldLevel[] = []): Promise<void> {
     this.#open();
     this.#settle(actual, this.resource);
     this.#closed = true;
-    await this.#charge(withoutSlots(settledTo(actual, this.resource)));
+    await this.#charge(withoutSlots(settledTo(actual, this.resource)), (grant, charge) =>
+      grant.key.resource === this.resource ? toldFloorFs(told, grant, charge) : undefined,
+    );
   }
 
   /** Gives back the slots of concurrency limits, and keeps all else as charged. The lease stays open. */
@@ -222,7 +226,7 @@ export class Lease implements AsyncDisposable {
     );
   }
 
-  async #charge(to: ChargedTo): Promise<void> {
+  async #charge(to: ChargedTo, floor: FloorOf = () => undefined): Promise<void> {
     const before = this.grants;
     this.#changed = before.map((grant) => ({
       ...grant,
@@ -231,8 +235,8 @@ export class Lease implements AsyncDisposable {
     const posted = await Promise.all(
       before.map(async (grant) => {
         const differences = grant.charges
-          .map((charge) => ({ charge, tokens: to(grant, charge) - charge.tokens }))
-          .filter(({ tokens }) => tokens !== 0);
+          .map((charge) => ({ charge, tokens: to(grant, charge) - charge.tokens, floorFs: floor(grant, charge) }))
+          .filter(({ tokens, floorFs }) => tokens !== 0 || floorFs !== undefined);
         return differences.length === 0 || this.#parts.post(grant, differences);
       }),
     );
@@ -267,6 +271,9 @@ export class Lease implements AsyncDisposable {
 
 /** What a charge becomes, in tokens. */
 type ChargedTo = (grant: Grant, charge: Charge) => number;
+
+/** The earliest instant at which a limit is full afterwards; undefined: any. */
+type FloorOf = (grant: Grant, charge: Charge) => bigint | undefined;
 
 const settledTo =
   (actual: Tokens, resource: string): ChargedTo =>

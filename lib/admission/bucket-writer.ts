@@ -1,7 +1,7 @@
 import { type Clock, nowFs } from '../clock.js';
 import { admits, type Demand, judge } from '../core/decision.js';
 import { type Guesses, learned, NO_GUESSES } from '../core/prediction.js';
-import type { Settlement } from '../core/settlement.js';
+import { changesNothing, type Settlement } from '../core/settlement.js';
 import type { Stored } from '../core/standing.js';
 import { Contended, QueueFull } from '../errors.js';
 import { type BucketKey, bucketPk } from '../store/schema.js';
@@ -107,6 +107,7 @@ export class BucketWriter {
    * have been given), and counted.
    */
   post(settlement: Settlement, requests = 0): Promise<void> {
+    if (requests === 0 && changesNothing(settlement.differences, this.#seen)) return Promise.resolve();
     if (settlement.differences.some(({ tokens }) => tokens < 0)) this.#denials.forget();
     return new Promise((resolve, reject) => {
       const arrival = { untilMs: this.#untilMs(), answersBefore: this.#answers };

@@ -63,7 +63,7 @@ export type Operation = AcquireOperation | PostOperation;
 export function withoutRefunds(operation: Operation): Operation | undefined {
   if (operation.kind === 'acquire') return operation;
   const { differences } = operation.settlement;
-  const again = differences.filter(({ charge, tokens }) => tokens > 0 || charge.kind === 'slot');
+  const again = differences.filter(({ charge, tokens }) => tokens >= 0 || charge.kind === 'slot');
   if (again.length === differences.length && operation.requests >= 0) return operation;
   return again.length === 0
     ? undefined

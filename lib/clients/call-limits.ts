@@ -7,6 +7,7 @@ import { type PriceTable, parsePrices } from '../llm/prices.js';
 import { checkName } from '../names.js';
 import { LONGEST_WAIT_MS } from '../request.js';
 import { type LimitedCall, limitCall } from './limited-call.js';
+import type { UpstreamFeedback } from './upstream-feedback.js';
 
 /** Who is limited, and how: the same for every kind of client. */
 export interface CallLimitsOptions {
@@ -38,6 +39,8 @@ export interface Call {
   readonly maxWaitMs?: number | undefined;
   /** The same call was made before and failed: its request is counted already. @default false */
   readonly isRetry?: boolean;
+  /** Told what the provider says is left. */
+  readonly feedback?: UpstreamFeedback | undefined;
 }
 
 const byDefault = byCharacters();
@@ -65,7 +68,7 @@ export class CallLimits {
   }
 
   /** Acquires what the call may cost. Throws `RateLimitExceeded` when it is denied, and whatever `tryAcquire` throws. */
-  async acquire({ model, content, signal, maxWaitMs, isRetry = false }: Call): Promise<LimitedCall> {
+  async acquire({ model, content, signal, maxWaitMs, isRetry = false, feedback }: Call): Promise<LimitedCall> {
     const { limiter, entity, resource = model, estimate: estimator, prices = {}, priority } = this.#options;
     const estimate = await this.#estimated(content, resource);
     return limitCall({
@@ -77,6 +80,7 @@ export class CallLimits {
       estimate,
       prices: () => prices,
       isRetry,
+      feedback,
       maxWaitMs: maxWaitMs ?? this.#options.maxWaitMs,
       priority,
       signal,

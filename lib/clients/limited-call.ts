@@ -10,6 +10,7 @@ import type { PriceTable } from '../llm/prices.js';
 import { RateLimitExceeded } from '../rate-limit-exceeded.js';
 import type { LimitReport } from '../report.js';
 import { type CallPrice, callPrice, countsMoney } from './call-price.js';
+import type { FeedbackOfCall, UpstreamFeedback } from './upstream-feedback.js';
 
 /** A call that is about to be made, and who is limited by what for it. */
 export interface AskedCall {
@@ -30,6 +31,8 @@ export interface AskedCall {
   readonly maxWaitMs?: number | undefined;
   readonly priority?: Priority | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Told what the provider says is left of the account that the call is on. */
+  readonly feedback?: UpstreamFeedback | undefined;
   /** Told what was really used. */
   readonly learn?: ((used: CallTokens) => void) | undefined;
 }
@@ -58,7 +61,7 @@ export async function limitCall(asked: AskedCall): Promise<LimitedCall> {
     ...(asked.signal !== undefined && { signal: asked.signal }),
   });
   if (!outcome.granted) throw new RateLimitExceeded(outcome.denial);
-  return new LimitedCall(outcome.lease, leases, asked, price);
+  return new LimitedCall(outcome.lease, leases, asked, price, asked.feedback?.begun(resource, levels));
 }
 
 /** A call that was let through. It is to be ended once, however it went. */
@@ -67,12 +70,21 @@ export class LimitedCall {
   readonly #others: readonly Lease[];
   readonly #asked: Pick<AskedCall, 'estimate' | 'learn'>;
   readonly #price: CallPrice | undefined;
+  /** To be told when the call is sent, and what headers answer it. Undefined: nobody listens. */
+  readonly feedback: FeedbackOfCall | undefined;
 
-  constructor(own: Lease, others: readonly Lease[], asked: Pick<AskedCall, 'estimate' | 'learn'>, price: CallPrice | undefined) {
+  constructor(
+    own: Lease,
+    others: readonly Lease[],
+    asked: Pick<AskedCall, 'estimate' | 'learn'>,
+    price: CallPrice | undefined,
+    feedback: FeedbackOfCall | undefined,
+  ) {
     this.#own = own;
     this.#others = others;
     this.#asked = asked;
     this.#price = price;
+    this.feedback = feedback;
   }
 
   /** How every limit stood right after the call was let through. */
@@ -92,13 +104,17 @@ export class LimitedCall {
   async end(usage: CallTokens | undefined): Promise<void> {
     if (usage !== undefined && usage !== NO_TOKENS) this.#asked.learn?.(usage);
     await Promise.all([
-      this.#own.end(usage === undefined ? {} : settledCosts(this.#own.counts, usage, this.#price?.(usage))),
+      this.#own.end(
+        usage === undefined ? {} : settledCosts(this.#own.counts, usage, this.#price?.(usage)),
+        this.feedback?.ended(),
+      ),
       ...this.#others.map((lease) => lease.end(this.#settledOn(lease, usage))),
     ]);
   }
 
   /** Gives everything back, the request included: the call was not made. */
   async release(): Promise<void> {
+    this.feedback?.left();
     await Promise.all(this.#leases.map((lease) => lease.release()));
   }
 

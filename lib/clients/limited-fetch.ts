@@ -7,12 +7,13 @@ import { NO_TOKENS } from '../llm/costs.js';
 import { metered, meterOf, WHEN_CLIENT_LEAVES, type WhenClientLeaves } from '../llm/metered-stream.js';
 import type { PreparedCall, ProviderApi } from '../llm/provider-api.js';
 import { apiOfPath } from '../llm/provider-apis.js';
-import { checkFields } from '../names.js';
+import { checkFields, checkName } from '../names.js';
 import { RateLimitExceeded } from '../rate-limit-exceeded.js';
 import { rateLimitHeaders } from '../rate-limit-headers.js';
 import { CALL_LIMITS_FIELDS, CallLimits, type CallLimitsOptions } from './call-limits.js';
 import type { LimitedCall } from './limited-call.js';
 import { refusalOf, waitHeaders } from './refusal.js';
+import { UpstreamFeedback } from './upstream-feedback.js';
 import { upstreamWaitMs } from './upstream-wait.js';
 
 export interface LimitedFetchOptions extends CallLimitsOptions {
@@ -36,11 +37,25 @@ export interface LimitedFetchOptions extends CallLimitsOptions {
    * @default 'cancel'
    */
   readonly whenClientLeaves?: WhenClientLeaves | undefined;
+  /**
+   * Whose limits are those of the account at the provider: the entity itself, or one above it. When the provider's headers say that less is left, because
+   * others use the account too, they are lowered to that. @default none: what the provider says is left is not read
+   */
+  readonly feedback?: string | undefined;
   /** @default the machine's clock */
   readonly clock?: Clock | undefined;
 }
 
-const FIELDS = [...CALL_LIMITS_FIELDS, 'upstream', 'models', 'retries', 'maxRetryWaitMs', 'whenClientLeaves', 'clock'];
+const FIELDS = [
+  ...CALL_LIMITS_FIELDS,
+  'upstream',
+  'models',
+  'retries',
+  'maxRetryWaitMs',
+  'feedback',
+  'whenClientLeaves',
+  'clock',
+];
 const MOST_RETRIES = 10;
 const FAILURES_REMEMBERED = 1_000;
 /** The official clients wait no longer between two tries. */
@@ -83,6 +98,7 @@ class LimitedFetch {
   readonly #maxRetryWaitMs: number;
   readonly #whenClientLeaves: WhenClientLeaves;
   readonly #clock: Clock;
+  readonly #feedback: UpstreamFeedback | undefined;
   readonly #entity: string;
   /** Calls that failed, by what they were, with the time until which the same call is another try. */
   readonly #failed = new BoundedMap<string, number>(FAILURES_REMEMBERED);
@@ -110,6 +126,10 @@ class LimitedFetch {
     this.#whenClientLeaves = whenClientLeaves;
     this.#clock = options.clock ?? new SystemClock();
     this.#entity = options.entity;
+    const { feedback } = options;
+    if (feedback !== undefined) checkName(feedback, 'feedback');
+    const warn = (message: string) => this.#limits.warn(message, undefined);
+    this.#feedback = feedback === undefined ? undefined : new UpstreamFeedback(feedback, this.#clock, warn);
   }
 
   async fetch(input: string | URL | Request, init?: RequestInit): Promise<Response> {
@@ -174,7 +194,8 @@ class LimitedFetch {
   }
 
   #acquired({ model, call }: Attempt, sent: Sent, isRetry: boolean, maxWaitMs: number | undefined): Promise<LimitedCall> {
-    return this.#limits.acquire({ model, content: call.content, isRetry, maxWaitMs, signal: signalOf(sent) });
+    const { content } = call;
+    return this.#limits.acquire({ model, content, isRetry, maxWaitMs, signal: signalOf(sent), feedback: this.#feedback });
   }
 
   /** The call as asked for, and then to each model that comes after its own. */
@@ -196,7 +217,9 @@ class LimitedFetch {
       let answer: Response;
       try {
         const signal = this.#whenClientLeaves === 'cancel' ? signalOf(sent) : undefined;
+        limited.feedback?.sent();
         answer = await this.#upstream(url.href, { ...initOf(sent), signal: signal ?? null, body: body as Body });
+        limited.feedback?.answered(answer.headers);
         const waitMs = attempt < retries ? await upstreamWaitMs(answer, attempt, nowMs(this.#clock)) : undefined;
         if (waitMs === undefined || waitMs > this.#maxRetryWaitMs) return answer;
         await answer.body?.cancel();

@@ -20,7 +20,7 @@ import {
 import { type Difference, scaledFs } from './settlement.js';
 import { isFull, NOTHING_HELD, predictSlots, refusesSlots, type SlotStep, type Slots, thenFree, thenTake } from './slots.js';
 import { type Stored, sameRule } from './standing.js';
-import { IDENTITY, moved, refuses, type Step, thenAcquire, thenAdjust } from './step.js';
+import { IDENTITY, moved, refuses, type Step, thenAcquire, thenAdjust, thenFloor } from './step.js';
 
 /** A token bucket's part of a batch. */
 interface BucketPart {
@@ -171,7 +171,7 @@ export function withDifferences(
   return { ...batch, parts, requests: batch.requests + requests };
 }
 
-function adjusted(part: Part, { charge, tokens }: Difference, nowFs: bigint): Part | undefined {
+function adjusted(part: Part, { charge, tokens, floorFs }: Difference, nowFs: bigint): Part | undefined {
   if (charge.overdrawn) return part;
   if (isSlots(part)) {
     // Where no slots are known, there may be some: then a write of its own finds out.
@@ -181,7 +181,9 @@ function adjusted(part: Part, { charge, tokens }: Difference, nowFs: bigint): Pa
   }
   if (isBucket(part)) {
     if (charge.kind !== 'bucket') return undefined;
-    return { ...part, step: thenAdjust(part.step, scaledFs(charge, tokens, rateOf(part.limit).windowFs)) };
+    const { windowFs } = rateOf(part.limit);
+    const step = thenAdjust(part.step, scaledFs(charge, tokens, windowFs));
+    return { ...part, step: floorFs === undefined || charge.windowFs !== windowFs ? step : thenFloor(step, floorFs) };
   }
   if (charge.kind !== 'window') return undefined;
   // A later window is stored: nothing is left to settle of the lease's.
@@ -193,9 +195,12 @@ function adjusted(part: Part, { charge, tokens }: Difference, nowFs: bigint): Pa
 const UNMOVED = { kind: 'unmoved' } as const;
 
 /** The branch of an observed limit that no acquire of the batch charges: what is settled of it moves it, and nothing refuses that. */
-function settled(addFs: bigint, limit: TokenBucketLimit, seen: Position | undefined, nowFs: bigint): Branch {
+function settled({ addFs, floorFs }: Step, limit: TokenBucketLimit, seen: Position | undefined, nowFs: bigint): Branch {
+  const { windowFs } = rateOf(limit);
+  if (floorFs !== undefined && seen?.windowFs === windowFs && seen.fullAtFs + addFs < floorFs)
+    return { kind: 'idle', fullAtFs: floorFs, belowFs: floorFs - addFs };
   if (addFs === 0n) return UNMOVED;
-  if (seen === undefined || seen.windowFs === rateOf(limit).windowFs) return { kind: 'shift', addFs, ifAbsentFs: nowFs };
+  if (seen === undefined || seen.windowFs === windowFs) return { kind: 'shift', addFs, ifAbsentFs: nowFs };
   return { kind: 'replace', fullAtFs: (fullAtUnder(limit, seen, nowFs) ?? nowFs) + addFs, seen };
 }
 
@@ -212,7 +217,7 @@ export function batchWrites(
       const { limit, step, consumed } = part;
       const position = seen?.positions.get(name);
       const branch =
-        step.floorFs === undefined ? settled(step.addFs, limit, position, nowFs) : guessed(step, limit, position, nowFs, guesses);
+        step.ceilingFs === undefined ? settled(step, limit, position, nowFs) : guessed(step, limit, position, nowFs, guesses);
       return { name, windowFs: rateOf(limit).windowFs, branch, consumed };
     }
     if (isSlots(part)) {

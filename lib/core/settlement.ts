@@ -5,6 +5,7 @@ import type { Position } from './bucket.js';
 import type { Counts } from './counts.js';
 import { NOTHING_USED, predictUse, thenAdjustUse, type WindowStep, type WindowUse, windowEnded } from './quota.js';
 import type { Stored } from './standing.js';
+import { IDENTITY, type Step, thenAdjust, thenFloor } from './step.js';
 import type { TokenWeights } from './weights.js';
 
 interface ChargeOfAny {
@@ -46,6 +47,11 @@ export type Charge = BucketCharge | WindowCharge | SlotCharge;
 export interface Difference {
   readonly charge: Charge;
   readonly tokens: number;
+  /**
+   * Of a token bucket under the window of the charge: it is full no earlier than this afterwards, whatever was charged. Counts nothing as consumed,
+   * and is left out where the limit was changed since. @default whenever it is
+   */
+  readonly floorFs?: bigint | undefined;
 }
 
 /** What one lease posts at once. */
@@ -63,8 +69,9 @@ export interface Settlement {
  */
 export function settlementWrites(settlements: readonly Settlement[], seen: Stored | undefined): readonly LimitWrite[] {
   const writes = new Map<string, LimitWrite>();
+  const steps = new Map<string, Step>();
   for (const { differences, acquiredAtFs, answered = false } of settlements) {
-    for (const { charge, tokens } of differences) {
+    for (const { charge, tokens, floorFs } of differences) {
       const { name } = charge;
       const before = writes.get(name);
       const { windowFs, branch } = charge.overdrawn
@@ -81,9 +88,28 @@ export function settlementWrites(settlements: readonly Settlement[], seen: Store
         branch: moves ? branch : before.branch,
         consumed: charge.kind === 'slot' ? 0n : (before?.consumed ?? 0n) + BigInt(tokens),
       });
+      if (charge.kind !== 'bucket' || charge.overdrawn) continue;
+      const step = thenAdjust(steps.get(name) ?? IDENTITY, scaledFs(charge, tokens, windowFs));
+      steps.set(name, floorFs === undefined || charge.windowFs !== windowFs ? step : thenFloor(step, floorFs));
     }
   }
-  return [...writes.values()];
+  return [...writes.values()].map((write) => lifted(write, steps.get(write.name)?.floorFs, seen?.positions.get(write.name)));
+}
+
+/** The write that also keeps to a floor: where the bucket was seen below it, and as long as it is. Elsewhere the write as it is. */
+function lifted(write: LimitWrite, floorFs: bigint | undefined, seen: Position | undefined): LimitWrite {
+  const { branch, windowFs } = write;
+  if (branch.kind !== 'shift' || floorFs === undefined || seen?.windowFs !== windowFs) return write;
+  const belowFs = floorFs - branch.addFs;
+  return seen.fullAtFs < belowFs ? { ...write, branch: { kind: 'idle', fullAtFs: floorFs, belowFs } } : write;
+}
+
+/** Whether differences change nothing of a bucket, as it was seen last: no tokens, and no floor that it is below. */
+export function changesNothing(differences: readonly Difference[], seen: Stored | undefined): boolean {
+  return differences.every(({ charge, tokens, floorFs }) => {
+    const position = seen?.positions.get(charge.name);
+    return tokens === 0 && (floorFs === undefined || position === undefined || position.fullAtFs >= floorFs);
+  });
 }
 
 const UNMOVED = { kind: 'unmoved' } as const;

@@ -41,6 +41,11 @@ export function thenAdjust(step: Step, deltaFs: bigint): Step {
   };
 }
 
+/** The step followed by a floor: z is no earlier than this afterwards, whoever charged how much. Never refused, and harmless when repeated. */
+export function thenFloor(step: Step, atLeastFs: bigint): Step {
+  return { ...step, floorFs: step.floorFs === undefined || step.floorFs < atLeastFs ? atLeastFs : step.floorFs };
+}
+
 /** Whether an acquire in the step is refused at this z. */
 export function refuses(step: Step, fullAtFs: bigint | undefined): boolean {
   return fullAtFs !== undefined && step.ceilingFs !== undefined && fullAtFs > step.ceilingFs;

@@ -191,6 +191,24 @@ it.each([
   expect(sameLimits(empty, demandsOf(limits, []))).toBe(same);
 });
 
+it.each([
+  { limit: rpm, mode: 'charged', seenFs: START, branch: 'idle' },
+  {
+    limit: Limit.perMinute('rpm', 60, { mode: 'observe' }),
+    mode: 'observed and not charged',
+    seenFs: START + 70n * 10n ** 15n,
+    branch: 'idle',
+  },
+])('keeps to a floor behind an acquire of a limit that is $mode', ({ limit, seenFs, branch }) => {
+  const { windowFs } = rateOf(limit);
+  const floorFs = START + 80n * 10n ** 15n;
+  const stored = storedOf(new Map([['rpm', { fullAtFs: seenFs, windowFs }]]));
+  const acquired = withAcquire(emptyBatch(demandsOf([limit], [1]), stored, START), demandsOf([limit], [1]), START, START);
+  const batch = acquired && withDifferences(acquired, [{ charge: chargeOf(limit, 1), tokens: 0, floorFs }], 0, START);
+  const [write] = batch ? batchWrites(batch, stored, START) : [];
+  expect([write?.branch.kind, write?.branch.kind === 'idle' && write.branch.fullAtFs]).toEqual([branch, floorFs]);
+});
+
 it('counts the acquires in it and the requests that settlements bring, and takes no settlement of a limit that it does not write', () => {
   const one = withAcquire(empty, demandsOf([rpm, tpm], [1, 50]), START, START);
   const two = one && withDifferences(one, [{ charge: chargeOf(tpm, 50), tokens: -20 }], 3, START);

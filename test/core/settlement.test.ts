@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import type { Position } from '../../lib/core/bucket.js';
-import { type BucketCharge, scaledFs, settlementWrites } from '../../lib/core/settlement.js';
+import { type BucketCharge, changesNothing, scaledFs, settlementWrites } from '../../lib/core/settlement.js';
 import { evaluatedWrite, storedOf } from './bucket-writers.js';
 
 /** 100 tokens of 7 fs. */
@@ -83,6 +83,66 @@ it.each([
 ])('settles where $when', ({ stored, left }) => {
   const [write] = posted(10, 5);
   expect(write && evaluatedWrite(write, stored)).toEqual(left);
+});
+
+/** What one lease posts with a floor at 6,000, where z was seen. */
+const floored = (tokens: number, seenFs: bigint, seenWindowFs = 700n) =>
+  settlementWrites(
+    [{ differences: [{ charge: charge(10), tokens, floorFs: 6_000n }], acquiredAtFs: 1_000n }],
+    storedOf(storedUnder(seenWindowFs, seenFs)),
+  );
+
+it.each([
+  { when: 'z is below it', tokens: -4, seenFs: 5_000n, leftFs: 6_000n },
+  { when: 'the charge brings z up to it', tokens: 4, seenFs: 5_972n, leftFs: 6_000n },
+  { when: 'the charge brings z above it', tokens: 4, seenFs: 5_973n, leftFs: 6_001n },
+  { when: 'the refund brings z below it', tokens: -4, seenFs: 6_010n, leftFs: 6_000n },
+  { when: 'z stays above it', tokens: -4, seenFs: 6_028n, leftFs: 6_000n },
+  { when: 'nothing is posted but the floor', tokens: 0, seenFs: 5_999n, leftFs: 6_000n },
+])('keeps to a floor of 6,000 fs when $when', ({ tokens, seenFs, leftFs }) => {
+  const [write] = floored(tokens, seenFs);
+  expect(write && evaluatedWrite(write, { fullAtFs: seenFs, windowFs: 700n })).toEqual({ fullAtFs: leftFs, windowFs: 700n });
+  expect(write?.consumed).toBe(BigInt(tokens));
+});
+
+it('is sent again where z was seen below a floor and is above it', () => {
+  const [write] = floored(-4, 5_000n);
+  expect(write && evaluatedWrite(write, { fullAtFs: 6_028n, windowFs: 700n })).toBeUndefined();
+  expect(write && evaluatedWrite(write, { fullAtFs: 6_027n, windowFs: 700n })).toEqual({ fullAtFs: 6_000n, windowFs: 700n });
+});
+
+it('forgets a floor under a window that was changed, and where nothing was seen', () => {
+  expect(floored(-4, 5_000n, 1_400n)).toEqual(shift(1_400n, -56n, 1_140n, -4n));
+  const unseen = [{ differences: [{ charge: charge(10), tokens: -4, floorFs: 6_000n }], acquiredAtFs: 1_000n }];
+  expect(settlementWrites(unseen, undefined)).toEqual(shift(700n, -28n, 1_070n, -4n));
+});
+
+it('posts what comes after a floor on top of it', () => {
+  const settlements = [
+    { differences: [{ charge: charge(10), tokens: -1, floorFs: 6_000n }], acquiredAtFs: 1_000n },
+    { differences: [{ charge: charge(10), tokens: 5, floorFs: 5_500n }], acquiredAtFs: 1_000n },
+  ];
+  const [write] = settlementWrites(settlements, storedOf(storedUnder(700n, 5_000n)));
+  expect(write && evaluatedWrite(write, { fullAtFs: 5_000n, windowFs: 700n })).toEqual({ fullAtFs: 6_035n, windowFs: 700n });
+});
+
+it.each([
+  { when: 'there is none', differences: [], seenFs: 5_000n, nothing: true },
+  {
+    when: 'z stands above the floor',
+    differences: [{ charge: charge(10), tokens: 0, floorFs: 6_000n }],
+    seenFs: 6_000n,
+    nothing: true,
+  },
+  {
+    when: 'z stands below the floor',
+    differences: [{ charge: charge(10), tokens: 0, floorFs: 6_000n }],
+    seenFs: 5_999n,
+    nothing: false,
+  },
+  { when: 'tokens are given back', differences: [{ charge: charge(10), tokens: -1 }], seenFs: 5_000n, nothing: false },
+])('knows that a difference changes nothing: $nothing when $when', ({ differences, seenFs, nothing }) => {
+  expect(changesNothing(differences, storedOf(storedUnder(700n, seenFs)))).toBe(nothing);
 });
 
 it('posts several leases of a limit as one sum, counted from the latest of them where the item is gone', () => {

@@ -2,12 +2,13 @@ import { expect, it } from 'vitest';
 import { evaluated, predict } from '../../lib/core/branch.js';
 import type { Position } from '../../lib/core/bucket.js';
 import { Limit, rateOf } from '../../lib/core/limit.js';
-import { IDENTITY, moved, refuses, type Step, thenAcquire, thenAdjust } from '../../lib/core/step.js';
+import { IDENTITY, moved, refuses, type Step, thenAcquire, thenAdjust, thenFloor } from '../../lib/core/step.js';
 
-/** An acquire or an adjustment of one limit, in femtoseconds. */
+/** An acquire, an adjustment or a floor of one limit, in femtoseconds. */
 type Operation =
   | { readonly kind: 'acquire'; readonly now: bigint; readonly fill: bigint; readonly bound: bigint }
-  | { readonly kind: 'adjust'; readonly delta: bigint };
+  | { readonly kind: 'adjust'; readonly delta: bigint }
+  | { readonly kind: 'floor'; readonly atLeast: bigint };
 type Z = bigint | undefined;
 
 const acquires = (nows: readonly bigint[], fills: readonly bigint[], bounds: readonly bigint[]): Operation[] =>
@@ -22,6 +23,10 @@ function oneByOne(operations: readonly Operation[], z: Z): { readonly refused: b
       at = at === undefined ? undefined : at + operation.delta;
       continue;
     }
+    if (operation.kind === 'floor') {
+      at = at === undefined || at < operation.atLeast ? operation.atLeast : at;
+      continue;
+    }
     const from = at === undefined || at < operation.now ? operation.now : at;
     if (from + operation.fill > operation.now + operation.bound) return { refused: true, z };
     at = from + operation.fill;
@@ -29,10 +34,11 @@ function oneByOne(operations: readonly Operation[], z: Z): { readonly refused: b
   return { refused: false, z: at };
 }
 
-const composed = (step: Step, operation: Operation): Step | undefined =>
-  operation.kind === 'adjust'
-    ? thenAdjust(step, operation.delta)
-    : thenAcquire(step, operation.now, operation.fill, operation.bound);
+function composed(step: Step, operation: Operation): Step | undefined {
+  if (operation.kind === 'adjust') return thenAdjust(step, operation.delta);
+  if (operation.kind === 'floor') return thenFloor(step, operation.atLeast);
+  return thenAcquire(step, operation.now, operation.fill, operation.bound);
+}
 
 /** What a walk over all sequences met, and where the algebra differed from one-by-one (the first few). */
 interface Tally {
@@ -124,6 +130,19 @@ it('equals one-by-one for sequences of four operations, when acquires are furthe
     cases: 97_005, // 3,345 batches x 29 z
     admitted: 53_568,
     predictions: 2_712_225, // the 3,225 batches that acquire x 29 z stored x 29 z seen
+    differences: [],
+  });
+});
+
+it('equals one-by-one with floors between acquires and adjustments', () => {
+  const floors = [-1n, 2n, 5n].map((atLeast): Operation => ({ kind: 'floor', atLeast }));
+  const operations = [...acquires([0n, 3n], [1n, CAPACITY], [CAPACITY, CAPACITY / 2n]), ...adjusts([-2n, 3n]), ...floors];
+  expect(walk(operations, 3, [undefined, ...range(-7, 14)])).toEqual({
+    batches: 816,
+    leftOut: 562,
+    cases: 18_768, // 816 batches x 23 z
+    admitted: 11_184,
+    predictions: 349_669,
     differences: [],
   });
 });
