@@ -13,7 +13,7 @@ const server = createServer(async (request, response) => {
   const init = { method, headers: headers as Record<string, string>, body, duplex: 'half', signal: left.signal };
   const answer = await app.fetch(new Request(`http://${headers.host}${url}`, init as RequestInit));
   response.writeHead(answer.status, Object.fromEntries(answer.headers));
-  await pipeline(answer.body ? Readable.fromWeb(answer.body) : [], response).catch(() => {});
+  await pipeline(answer.body ?? [], response).catch(() => {});
 });
 
 server.listen(Number(process.env.PORT ?? 3_000), '127.0.0.1', () => {

@@ -1,5 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -49,8 +50,9 @@ const changedMs = (path: string): number =>
     : statSync(path).mtimeMs;
 const isBuilt = existsSync(LAST_BUILT) && statSync(LAST_BUILT).mtimeMs > Math.max(...SOURCES.map(changedMs));
 
-const { dependencies, peerDependencies, exports } = JSON.parse(readFileSync('package.json', 'utf8')) as {
+const { dependencies, devDependencies, peerDependencies, exports } = JSON.parse(readFileSync('package.json', 'utf8')) as {
   readonly dependencies: Readonly<Record<string, string>>;
+  readonly devDependencies: Readonly<Record<string, string>>;
   readonly peerDependencies: Readonly<Record<string, string>>;
   readonly exports: Readonly<Record<string, unknown>>;
 };
@@ -67,8 +69,8 @@ describe.skipIf(!isBuilt && !isLong)('the packed package, of a build that is not
   afterAll(() => rmSync(folder, { recursive: true }));
   const env = { ...process.env, CDK_OUTDIR: join(folder, 'page.out') };
   const run = (...args: string[]) => spawnSync(process.execPath, args, { cwd: folder, env, encoding: 'utf8' });
-  const compiled = (file: string): string =>
-    run(TSC, '--module', 'nodenext', '--target', 'es2023', '--strict', '--skipLibCheck', '--types', '', file).stdout;
+  const compiled = (files: readonly string[], types = ''): string =>
+    run(TSC, '--module', 'nodenext', '--target', 'es2023', '--strict', '--skipLibCheck', '--types', types, ...files).stdout;
 
   beforeAll(() => {
     if (!isBuilt) execFileSync(process.execPath, ['build.mjs']);
@@ -103,7 +105,7 @@ describe.skipIf(!isBuilt && !isLong)('the packed package, of a build that is not
 
   it('stands behind an API of somebody’s own: their app compiles against its types and synthesizes to an authorizer with its function', () => {
     writeFileSync(join(folder, 'app.ts'), APP);
-    expect(compiled('app.ts')).toBe('');
+    expect(compiled(['app.ts'])).toBe('');
     const { stderr, status } = run('app.js');
     expect([stderr, status]).toEqual(['', 0]);
 
@@ -143,7 +145,7 @@ describe.skipIf(!isBuilt && !isLong)('the packed package, of a build that is not
       mkdirSync(join(folder, 'limits'));
       for (const text of blocks('yaml')) writeFileSync(join(folder, /^# (limits\/\S+)$/m.exec(text)?.[1] ?? ''), text);
       writeFileSync(join(folder, 'page.ts'), `${blocks('ts').join('\n')}\napp.synth();\n`);
-      expect(compiled('page.ts')).toBe('');
+      expect(compiled(['page.ts'])).toBe('');
       const { stderr, status } = run('page.js');
       expect([stderr, status]).toEqual(['', 0]);
     }, 120_000);
@@ -187,6 +189,23 @@ describe.skipIf(!isBuilt && !isLong)('the packed package, of a build that is not
         'Delete',
       ]);
     });
+  });
+
+  it('is what the examples compile against, copied into a project that has their packages', () => {
+    const missing = Object.keys(devDependencies).filter((name) => !existsSync(join(folder, 'node_modules', name)));
+    for (const name of missing) {
+      mkdirSync(dirname(join(folder, 'node_modules', name)), { recursive: true });
+      symlinkSync(realpathSync(join('node_modules', name)), join(folder, 'node_modules', name));
+    }
+    cpSync('examples', join(folder, 'examples'), { recursive: true });
+    const programs = readdirSync('examples', { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.ts'));
+    expect(programs.length).toBeGreaterThan(5);
+    expect(
+      compiled(
+        programs.map((path) => join('examples', path)),
+        'node',
+      ),
+    ).toBe('');
   });
 });
 
