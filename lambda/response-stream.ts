@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import type { APIGatewayProxyEvent, APIGatewayProxyResult, Context } from 'aws-lambda';
 
 /** An answer whose body comes bit by bit. The body is read to its end or cancelled: either settles the call. */
@@ -106,6 +107,8 @@ async function buffered(respond: Respond, event: APIGatewayProxyEvent, context?:
   const chunks: Uint8Array[] = [];
   for await (const chunk of body) chunks.push(chunk);
   const bytes = Buffer.concat(chunks);
-  const text = /json|text|event-stream|xml/.test(headers['content-type'] ?? headers['Content-Type'] ?? '');
+  const type = headers['content-type'] ?? headers['Content-Type'] ?? '';
+  // What only says that it is text would not arrive as it is.
+  const text = /json|text|event-stream|xml/i.test(type) && isUtf8(bytes);
   return { statusCode, headers: { ...headers }, body: bytes.toString(text ? 'utf8' : 'base64'), isBase64Encoded: !text };
 }
