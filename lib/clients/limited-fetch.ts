@@ -88,6 +88,8 @@ type Body = NonNullable<RequestInit['body']>;
 interface Sent {
   readonly input: string | URL | Request;
   readonly init: RequestInit | undefined;
+  /** What its body is by itself, where no header says it: the form of a form, for one, says what separates its parts. */
+  readonly type?: string | undefined;
 }
 
 class LimitedFetch {
@@ -133,12 +135,12 @@ class LimitedFetch {
   }
 
   async fetch(input: string | URL | Request, init?: RequestInit): Promise<Response> {
-    const sent: Sent = { input, init };
     const url = new URL(input instanceof Request ? input.url : input);
     const method = init?.method ?? (input instanceof Request ? input.method : 'GET');
     const api = method.toUpperCase() === 'POST' ? apiOfPath(url.pathname) : undefined;
     if (api === undefined) return this.#upstream(input, init);
-    const bytes = await bodyOf(sent);
+    const { bytes, type } = await bodyOf({ input, init });
+    const sent: Sent = { input, init, type };
     const call = api.prepare(bytes, url.pathname);
     // The provider says what is wrong with it, in its own words.
     if (!call.ok) return this.#upstream(urlOf(sent), { ...initOf(sent), body: bytes as Body });
@@ -244,7 +246,10 @@ class LimitedFetch {
       await limited.end(answer.ok ? undefined : NO_TOKENS);
       return answer;
     }
-    const { status, statusText, headers, url } = answer;
+    const { status, statusText, url } = answer;
+    const headers = new Headers(answer.headers);
+    // It may be shorter than the provider's.
+    if (call.addedUsage) headers.delete('content-length');
     const body = metered(answer.body, meterOf(api, call, answer), (usage) => limited.end(usage), {
       signal,
       whenClientLeaves: this.#whenClientLeaves,
@@ -260,13 +265,13 @@ class LimitedFetch {
 /** Whether another model may be tried: this one is limited, or its tier does not allow it. */
 const passesOn = (error: unknown): boolean => error instanceof RateLimitExceeded || error instanceof ResourceNotAllowed;
 
-async function bodyOf({ input, init }: Sent): Promise<Uint8Array> {
+async function bodyOf({ input, init }: Sent): Promise<{ readonly bytes: Uint8Array; readonly type?: string | undefined }> {
   const body = init?.body;
-  if (typeof body === 'string') return new TextEncoder().encode(body);
-  if (body instanceof Uint8Array) return body;
+  if (typeof body === 'string') return { bytes: new TextEncoder().encode(body), type: 'text/plain;charset=UTF-8' };
+  if (body instanceof Uint8Array) return { bytes: body };
   const request =
     input instanceof Request && body === undefined ? input : new Request(urlOf({ input, init }), initOf({ input, init }));
-  return new Uint8Array(await request.arrayBuffer());
+  return { bytes: new Uint8Array(await request.arrayBuffer()), type: request.headers.get('content-type') ?? undefined };
 }
 
 const urlOf = ({ input }: Sent): string => (input instanceof Request ? input.url : String(input));
@@ -274,10 +279,11 @@ const signalOf = ({ input, init }: Sent): AbortSignal | undefined =>
   init?.signal ?? (input instanceof Request ? input.signal : undefined);
 
 /** What to send with a body that may have another length than the caller's. */
-function initOf({ input, init }: Sent): RequestInit {
+function initOf({ input, init, type }: Sent): RequestInit {
   const from = input instanceof Request ? input : undefined;
   const headers = new Headers(init?.headers ?? from?.headers);
   headers.delete('content-length');
+  if (type !== undefined && !headers.has('content-type')) headers.set('content-type', type);
   return {
     ...(from && { method: from.method, signal: from.signal, redirect: from.redirect }),
     ...init,

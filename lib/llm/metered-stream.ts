@@ -136,7 +136,7 @@ export function meterOf(
   { addedUsage }: Pick<PreparedCall, 'addedUsage'>,
   { headers }: Pick<Response, 'headers'>,
 ): Meter {
-  const type = headers.get('content-type') ?? '';
+  const type = (headers.get('content-type') ?? '').toLowerCase();
   if (type.includes('text/event-stream')) return new StreamMeter(api.usageReader(), { dropUsageChunk: addedUsage });
   if (type.includes('application/vnd.amazon.eventstream')) return new AwsStreamMeter(api.usageReader());
   return new AnswerMeter((answer) => api.usageOf(answer, headers));

@@ -125,4 +125,21 @@ describe('the body of a request through limitedFetch', () => {
     const body = Uint8Array.of(...bytesOf('{"model":"gpt-4","user":"'), 0xff, 0xc3, ...bytesOf('"}'));
     expect(await arrived(CHAT_PATH, { body })).toEqual(Buffer.from(body));
   });
+
+  it.each([
+    { form: 'a text', body: () => TEXT, type: /^text\/plain;charset=UTF-8$/ },
+    { form: 'a blob with a type', body: () => new Blob([TEXT], { type: 'application/json' }), type: /^application\/json$/ },
+    { form: 'parameters', body: () => new URLSearchParams('a=b'), type: /^application\/x-www-form-urlencoded;charset=UTF-8$/ },
+    { form: 'a form', body: formOf, type: /^multipart\/form-data; boundary=(\S+)$/ },
+  ])('is of the type that a bare fetch says when it is $form and no header says it', async ({ body, type }) => {
+    await (await send(urlOf(CHAT_PATH), { method: 'POST', body: body() })).arrayBuffer();
+    const [, boundary = ''] = type.exec(upstream.last.headers['content-type'] ?? 'none') ?? expect.fail('of another type');
+    expect(upstream.last.body.toString()).toContain(boundary);
+  });
 });
+
+function formOf(): FormData {
+  const form = new FormData();
+  form.set('a', 'b');
+  return form;
+}

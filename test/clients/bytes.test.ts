@@ -210,4 +210,22 @@ describe('an answer through limitedFetch', () => {
       expect(digest(bytes)).toBe(digest(joined(pieces)));
     },
   );
+
+  it('whose usage is left out says no length, for it is shorter than the provider said', async () => {
+    const [word, usage] = ['data: {"choices":[{}]}\n\n', 'data: {"choices":[],"usage":{"total_tokens":1}}\n\n'];
+    upstream.answer = (response) => {
+      response.writeHead(200, { 'content-type': STREAM_TYPE, 'content-length': word.length + usage.length });
+      response.end(word + usage);
+    };
+    const answer = await post(send, CHAT_PATH, asking(STREAMS));
+    expect([answer.headers.get('content-length'), await answer.text()]).toEqual([null, word]);
+  });
+
+  it('is read as an event stream however its type is written', async () => {
+    upstream.answer = (response) => {
+      response.writeHead(200, { 'content-type': 'Text/Event-Stream' });
+      response.end('data: {"choices":[],"usage":{"total_tokens":1}}\n\ndata: [DONE]\n\n');
+    };
+    expect(await (await post(send, CHAT_PATH, asking(STREAMS))).text()).toBe('data: [DONE]\n\n');
+  });
 });
