@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { HeadgateAdmin } from '../../lib/admin.js';
 import { Limit } from '../../lib/core/limit.js';
 import { EntityExists, InvalidArgument } from '../../lib/errors.js';
+import { short } from '../support/long.js';
 import { eachStore, type StoreUnderTest, type TestBed } from '../support/stores.js';
 
 describe.each(eachStore)('entities on the $name store', ({ fresh }: StoreUnderTest) => {
@@ -103,11 +104,13 @@ describe.each(eachStore)('entities on the $name store', ({ fresh }: StoreUnderTe
     expect(limits.map(({ entity }) => entity)).toEqual(['key-1', 'project', 'team']);
   });
 
-  it('move with a subtree of hundreds, each of which follows', async () => {
+  it('move with a subtree of more than a hundred, each of which follows', async () => {
     await create(['other'], ['small', 'project']);
-    const keys = Array.from({ length: 230 }, (_, index) => `key-${String(index).padStart(3, '0')}`);
+    const keys = Array.from({ length: short(115, 230) }, (_, index) => `key-${String(index).padStart(3, '0')}`);
     await Promise.all(
-      Array.from({ length: 5 }, (_, at) => create(...keys.slice(at * 46, at * 46 + 46).map((key) => [key, 'project'] as const))),
+      Array.from({ length: 5 }, (_, at) =>
+        create(...keys.slice((at * keys.length) / 5, ((at + 1) * keys.length) / 5).map((key) => [key, 'project'] as const)),
+      ),
     );
 
     await admin.updateEntity({ entity: 'team', parent: 'other' });

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { FakeClock } from '../../lib/clock.js';
 import { Limit } from '../../lib/core/limit.js';
+import { short } from '../support/long.js';
 import { dynamo, memory } from '../support/stores.js';
 
 const on = { entity: 'key-123', resource: 'gpt-4' };
@@ -10,7 +11,7 @@ const MINUTE_MS = 60_000;
 
 const stores = [
   { ...memory, numRuns: 500 },
-  { ...dynamo, numRuns: 25 },
+  { ...dynamo, numRuns: short(12, 25) },
 ];
 
 /** Amounts an hour of which whole tokens come back in a minute. */

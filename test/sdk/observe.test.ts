@@ -64,9 +64,9 @@ describe.each(eachStore)('an observed limit on the $name store', ({ fresh }: Sto
   it('locks nobody out when it is enforced after a day at ten times its rate', async () => {
     const bed = await fresh();
     const limiter = bed.limiter();
-    for (let minute = 0; minute < 24 * 60; minute += 30) {
+    for (let minute = 0; minute < 24 * 60; minute += 120) {
       for (let times = 0; times < 10; times += 1) await limiter.acquire({ ...on, limits: [watched], consume: { tpm: 50_000 } });
-      bed.clock.advance(30 * 60_000);
+      bed.clock.advance(120 * 60_000);
     }
     for (let times = 0; times < 10; times += 1) await limiter.acquire({ ...on, limits: [watched], consume: { tpm: 50_000 } });
 

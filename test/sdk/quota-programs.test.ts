@@ -6,7 +6,7 @@ import { nothingSeen, runProgram } from './quota-programs.js';
 describe('programs of acquires, settlements and jumps in time, by three processes, over days, months and sessions', () => {
   it.each([
     { ...memory, programs: short(3_000, 10_000) },
-    { ...dynamo, programs: short(50, 200) },
+    { ...dynamo, programs: short(25, 200) },
   ])(
     'leave on the $name store what a ledger of their charges says, step by step: $programs of them',
     async (store) => {

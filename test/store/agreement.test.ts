@@ -4,7 +4,7 @@ import { short } from '../support/long.js';
 import { dynamo, memory } from '../support/stores.js';
 import { limitSet, program, Run } from './programs.js';
 
-const RUNS = short(30, 60);
+const RUNS = short(20, 60);
 
 it('the memory store and DynamoDB come to the same after every step of any program', async () => {
   const outcomes: Record<string, number> = {};
