@@ -1,4 +1,4 @@
-"""Headgate over HTTP, with nothing but Python's standard library (3.8 or later)."""
+"""Headgate over HTTP, with nothing but Python's standard library (3.8 or later). On AWS, requests to /v1 are signed."""
 
 import json
 import os
@@ -6,6 +6,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
+
+from sign import signed
 
 URL = os.environ.get("HEADGATE_URL", "http://127.0.0.1:8787")
 
@@ -21,9 +23,11 @@ class RateLimited(Exception):
 def send(method, url, body=None, key=None):
     """The JSON that comes back. Raises RateLimited for a 429, HTTPError for other failures."""
     headers = {"Content-Type": "application/json"}
+    data = None if body is None else json.dumps(body).encode()
     if key is not None:
         headers["Authorization"] = "Bearer " + key
-    data = None if body is None else json.dumps(body).encode()
+    elif url.startswith("https:"):
+        headers = signed(method, url, headers, data, os.environ["AWS_REGION"], os.environ)
     try:
         with urllib.request.urlopen(urllib.request.Request(url, data, headers, method=method), timeout=60) as answer:
             return json.load(answer)

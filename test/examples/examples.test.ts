@@ -240,4 +240,29 @@ describe.skipIf(!python)('the program in Python', () => {
       expect(await consumed('demo')).toEqual({ rpm: 1, tpm: through });
     });
   });
+
+  it.each([
+    { when: 'a user signs', token: '', signature: '36dee0823e0255aa4b41c0c66fcb37e155229fad5f28dd8b37b9df65d7147b19' },
+    { when: 'a role signs', token: 'tok', signature: '8439b324e0c265ec6d4b298123e12206f1b126fe03edc46af364028231b4a183' },
+  ])('signs its requests as the AWS SDK does when $when', async ({ token, signature }) => {
+    const program = `
+import json, sys
+from datetime import datetime
+sys.path.append("examples/python-client")
+from sign import signed
+url = "https://abc.execute-api.eu-west-1.amazonaws.com/prod/v1/limits/entities/a%2Fb%40c/gpt-4o"
+now = datetime(2026, 11, 23, 12, 34, 56)
+headers = {"Content-Type": "application/json"}
+print(signed("PUT", url, headers, b'{"limits":[]}', "eu-west-1", json.loads(sys.argv[1]), now)["Authorization"])`;
+    const credentials = {
+      AWS_ACCESS_KEY_ID: 'AKIDEXAMPLE',
+      AWS_SECRET_ACCESS_KEY: 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY',
+      AWS_SESSION_TOKEN: token,
+    };
+    const [authorization] = linesOf(await start('python3', ['-c', program, JSON.stringify(credentials)]).ended);
+    expect(authorization).toBe(
+      'AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261123/eu-west-1/execute-api/aws4_request, ' +
+        `SignedHeaders=content-type;host;x-amz-date${token && ';x-amz-security-token'}, Signature=${signature}`,
+    );
+  });
 });
