@@ -1,13 +1,13 @@
 import type { Priority } from '../config/priorities.js';
 import type { Limit } from '../core/limit.js';
-import { HeadgateError, InvalidArgument } from '../errors.js';
+import { HeadgateError, InvalidArgument, LimiterUnavailable } from '../errors.js';
 import { type Problem, problem, problemOf } from '../http/problem.js';
 import type { Lease, Tokens } from '../lease.js';
 import type { Outcome, RateLimiter } from '../limiter.js';
 import { checkFields } from '../names.js';
 import { RateLimitExceeded } from '../rate-limit-exceeded.js';
 import { rateLimitHeaders } from '../rate-limit-headers.js';
-import { checkAcquire } from '../request.js';
+import { type AcquireRequest, checkAcquire } from '../request.js';
 
 /** What is said once for all requests, or of each. */
 export type PerRequest<Value, Request> = Value | ((request: Request) => Value | Promise<Value>);
@@ -52,6 +52,8 @@ export type Passage =
   | { readonly kind: 'admitted'; readonly admitted: AdmittedRequest }
   | { readonly kind: 'denied'; readonly error: HeadgateError; readonly answer: Problem };
 
+type Asked = Omit<AcquireRequest, 'consume'>;
+
 const FIELDS = ['limiter', 'entity', 'resource', 'limits', 'consume', 'maxWaitMs', 'priority', 'skip', 'onDenied'];
 const ALL_ROUTES = 'api';
 
@@ -92,17 +94,10 @@ export class RequestLimits<Request> {
       of(this.#options.consume, request),
       of(this.#options.priority, request),
     ]);
-    const { limiter, maxWaitMs } = this.#options;
-    const subject = { entity, resource, limits };
+    const { maxWaitMs } = this.#options;
     let outcome: Outcome;
     try {
-      outcome = await limiter.tryAcquire({
-        ...subject,
-        consume: consume ?? (await this.#oneOfEach(subject)),
-        maxWaitMs,
-        priority,
-        signal,
-      });
+      outcome = await this.#acquired({ entity, resource, limits, maxWaitMs, priority, signal }, consume);
     } catch (error) {
       if (!(error instanceof HeadgateError)) throw error;
       return this.#denied(request, error, problemOf(error));
@@ -116,10 +111,31 @@ export class RequestLimits<Request> {
     return this.#denied(request, error, problemOf(error));
   }
 
-  async #oneOfEach(subject: Parameters<RateLimiter['limits']>[0]): Promise<Tokens> {
-    const levels = await this.#options.limiter.limits(subject);
-    const counted = levels.flatMap(({ limits }) => limits).filter(({ counts }) => counts === 'requests' || counts === 'inFlight');
+  async #acquired(asked: Asked, consume: Tokens | undefined): Promise<Outcome> {
+    let costs: Tokens;
+    try {
+      costs = consume ?? (await this.#oneOfEach(asked));
+    } catch (error) {
+      if (!(error instanceof LimiterUnavailable)) throw error;
+      return this.#uncounted(asked, error);
+    }
+    return this.#options.limiter.tryAcquire({ ...asked, consume: costs });
+  }
+
+  async #oneOfEach({ entity, resource, limits }: Asked): Promise<Tokens> {
+    const levels = await this.#options.limiter.limits({ entity, resource, limits });
+    const counted = levels
+      .flatMap((level) => level.limits)
+      .filter(({ counts }) => counts === 'requests' || counts === 'inFlight');
     return Object.fromEntries(counted.map(({ name }) => [name, 1]));
+  }
+
+  /** As `onUnavailable` says of a request whose limits could not be read. Should the database answer by now, it is told to come again. */
+  async #uncounted(asked: Asked, unavailable: LimiterUnavailable): Promise<Outcome> {
+    const outcome = await this.#options.limiter.tryAcquire({ ...asked, consume: {} });
+    if (!outcome.granted || outcome.lease.decidedBy !== 'store') return outcome;
+    await outcome.lease.release();
+    throw unavailable;
   }
 
   #unknown(request: Request): Promise<Passage> {

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { HeadgateAdmin } from '../../lib/admin.js';
 import { Limit } from '../../lib/core/limit.js';
 import type { DeniedRequest } from '../../lib/frameworks/limited-request.js';
+import type { Lease } from '../../lib/lease.js';
 import type { RateLimiter } from '../../lib/limiter.js';
 import { RateLimitExceeded } from '../../lib/rate-limit-exceeded.js';
 import { UnreliableStore } from '../sdk/unreliable-store.js';
@@ -185,9 +185,42 @@ describe.each(FRAMEWORKS)('behind the middleware for $name', ({ serve, seesWaite
     expect(work).toHaveBeenCalledTimes(1);
   });
 
+  it('limits that are stored apply, at every level: one of each that counts requests or what is in flight', async () => {
+    const admin = bed.admin();
+    await admin.createEntity({ entity: 'acme' });
+    await admin.createEntity({ entity: 'key-123', parent: 'acme' });
+    await admin.setLimits({ entity: 'key-123' }, [Limit.perMinute('rpm', 10), Limit.perMinute('tpm', 100)]);
+    await admin.setLimits({ entity: 'acme' }, [Limit.perDay('rpd', 10), Limit.concurrent('inflight', 5, { leaseMs: 60_000 })]);
+    const charged = async (lease: Lease | undefined) => ({ status: 200, text: JSON.stringify(lease?.charged) });
+
+    const answer = await (await asking(charged, { limits: undefined }))();
+    expect(await answer.json()).toEqual({ rpm: 1, tpm: 0, rpd: 1, inflight: 1 });
+  });
+
+  it('a request whose limits could not be read is let through where the limiter says so', async () => {
+    const silent = new UnreliableStore(bed.store);
+    silent.usual = 'refused';
+    const decidedBy = async (lease: Lease | undefined) => ({ status: 200, text: String(lease?.decidedBy) });
+    const ask = await asking(decidedBy, { limits: undefined, limiter: bed.limiter({ store: silent, onUnavailable: 'allow' }) });
+    const answer = await ask();
+
+    expect([answer.status, await answer.text()]).toEqual([200, 'allow']);
+  });
+
+  it('a request whose limits could not be read is not let through uncounted by a database that answers again', async () => {
+    await bed.admin().setLimits({ system: true }, [Limit.perMinute('rpm', 1)]);
+    const recovering = new UnreliableStore(bed.store);
+    recovering.fates = ['refused'];
+    const work = vi.fn(says('done'));
+    const ask = await asking(work, { limits: undefined, limiter: bed.limiter({ store: recovering }) });
+    const statuses = [(await ask()).status, (await ask()).status, (await ask()).status];
+
+    expect(statuses).toEqual([503, 200, 429]);
+    expect(work).toHaveBeenCalledTimes(1);
+  });
+
   it('what keeps a request out is told by its own status, and nobody works on it', async () => {
-    const admin = new HeadgateAdmin({ store: bed.store, clock: bed.clock, namespace: bed.namespace });
-    await admin.setLimits({ resource: 'off' }, [], { disabled: true });
+    await bed.admin().setLimits({ resource: 'off' }, [], { disabled: true });
     const silent = new UnreliableStore(bed.store);
     silent.usual = 'refused';
     const work = vi.fn(says('done'));
