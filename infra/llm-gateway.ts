@@ -26,6 +26,12 @@ export interface UpstreamPatience {
    * @default 290000
    */
   readonly idleTimeoutMs?: number;
+
+  /**
+   * The entity whose limits are those of the account at the provider: the caller, or one above it. They follow what the provider says is left.
+   * @default - they do not
+   */
+  readonly feedback?: string;
 }
 
 /** One provider that the gateway forwards to with a key. */

@@ -51,7 +51,7 @@ async function respond(event: APIGatewayProxyEvent, invocation: Invocation): Pro
     const entity = admitted(context);
     const target = targetUrl(event, upstream);
     const metering = meteringOf(event, target);
-    limited = metering && (await limitedBy(entity, metering.call, leases));
+    limited = metering && (await limitedBy(entity, metering.call, leases, upstream));
     return await forwarded(event, { upstream, target, metering, ends: limited ?? only(leases), invocation });
   } catch (error) {
     // A request that was not made consumed nothing: neither here nor with the authorizer.
@@ -63,7 +63,7 @@ async function respond(event: APIGatewayProxyEvent, invocation: Invocation): Pro
 }
 
 /** What a call is settled by at its end. */
-type Ends = Pick<LimitedCall, 'end' | 'limits' | 'release'>;
+type Ends = Pick<LimitedCall, 'end' | 'limits' | 'release'> & Partial<Pick<LimitedCall, 'feedback'>>;
 
 /** Leases of the authorizer alone, for what costs no tokens, such as a list of models. */
 const only = (leases: readonly Lease[]): Ends => ({
@@ -123,7 +123,12 @@ async function reopened(token: string): Promise<Lease> {
 }
 
 /** Acquires the model's limits beside the leases there are, with an estimate of the call. */
-function limitedBy(entity: string, { model, content }: PreparedCall, leases: readonly Lease[]): Promise<LimitedCall> {
+function limitedBy(
+  entity: string,
+  { model, content }: PreparedCall,
+  leases: readonly Lease[],
+  { feedback }: Upstream,
+): Promise<LimitedCall> {
   return limitCall({
     limiter: compose().limiter,
     entity,
@@ -136,6 +141,7 @@ function limitedBy(entity: string, { model, content }: PreparedCall, leases: rea
       return prices;
     },
     leases,
+    feedback,
   });
 }
 
@@ -154,6 +160,7 @@ async function forwarded(event: APIGatewayProxyEvent, call: Forwarded): Promise<
   const headers = await upstream.authorized({ method, target, headers: forwardedHeaders(event), body });
   const sends = { method, headers, body: body.byteLength === 0 ? null : Buffer.from(body) };
   const { timeoutMs, whenClientLeaves } = upstream;
+  ends.feedback?.sent();
   const answer = await answerOf(target, sends, {
     timeoutMs,
     remainingMs: invocation.remainingMs(),
@@ -163,6 +170,7 @@ async function forwarded(event: APIGatewayProxyEvent, call: Forwarded): Promise<
     await ends.end(NO_TOKENS);
     return answered(answer, apiOf(event), ends.limits);
   }
+  ends.feedback?.answered(answer.headers);
   return {
     statusCode: answer.status,
     headers: { ...answeredHeaders(answer), ...rateLimitHeaders(ends.limits) },

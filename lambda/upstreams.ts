@@ -1,5 +1,7 @@
+import { UpstreamFeedback } from '../lib/clients/upstream-feedback.js';
 import { InvalidArgument } from '../lib/errors.js';
 import { WHEN_CLIENT_LEAVES, type WhenClientLeaves } from '../lib/llm/metered-stream.js';
+import { checkName } from '../lib/names.js';
 import { compose, secretString } from './compose.js';
 import { freshKeys } from './fresh-keys.js';
 
@@ -13,6 +15,8 @@ export interface Upstream {
   /** How long its answer may take to begin, and to go on. */
   readonly timeoutMs: number;
   readonly idleTimeoutMs: number;
+  /** Told what the provider says is left; undefined: nobody listens. */
+  readonly feedback: UpstreamFeedback | undefined;
 }
 
 /** A call that is about to be forwarded. */
@@ -42,6 +46,8 @@ interface Configured {
    * @default 'cancel'
    */
   readonly whenClientLeaves?: WhenClientLeaves;
+  /** The entity whose limits are those of the account at the provider: the caller, or one above it. They follow what the provider says is left. */
+  readonly feedback?: string;
   /** The longest until the answer begins, 1 to 890,000 milliseconds. @default 290000: API Gateway waits for 5 minutes */
   readonly timeoutMs?: number;
   /** The longest silence in an answer, 1 to 890,000 milliseconds. @default 290000 */
@@ -79,7 +85,11 @@ export function upstreamsOf(json: string | undefined): ReadonlyMap<string, Upstr
         throw new InvalidArgument({ field, value: json, expected });
       const authorized =
         bedrockRegion === undefined ? withKey(apiKeySecret, keyHeader) : (call: OutgoingCall) => signed(call, bedrockRegion);
-      return [provider, { baseUrl: baseUrl.replace(/\/+$/, ''), authorized, whenClientLeaves, timeoutMs, idleTimeoutMs }];
+      const feedback = upstream.feedback === undefined ? undefined : feedbackOf(upstream.feedback);
+      return [
+        provider,
+        { baseUrl: baseUrl.replace(/\/+$/, ''), authorized, whenClientLeaves, timeoutMs, idleTimeoutMs, feedback },
+      ];
     }),
   );
 }
@@ -89,6 +99,11 @@ function keyHeaderOf(baseUrl: string): KeyHeader {
   if (host.endsWith('.anthropic.com')) return 'x-api-key';
   if (host.endsWith('.googleapis.com')) return 'x-goog-api-key';
   return host.endsWith('.azure.com') ? 'api-key' : 'authorization';
+}
+
+function feedbackOf(entity: string): UpstreamFeedback {
+  checkName(entity, 'HEADGATE_UPSTREAMS');
+  return new UpstreamFeedback(entity, compose().clock, (message) => console.warn(message));
 }
 
 const isKeyHeader = (header: unknown): header is KeyHeader => KEY_HEADERS.includes(header as KeyHeader);
