@@ -64,8 +64,6 @@ function answer(c: Context, body: ReadableStream<Uint8Array> | null, more: Reado
   if (status === SWITCHING_PROTOCOLS) return;
   const headers = new Headers(c.res.headers);
   for (const [name, value] of Object.entries(more)) if (!headers.has(name)) headers.set(name, value);
-  // What is there would lend its headers to what takes its place.
-  c.res = undefined;
   c.res = new Response(body, { status, statusText, headers });
 }
 
