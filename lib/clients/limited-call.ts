@@ -1,7 +1,8 @@
 import type { Priority } from '../config/priorities.js';
 import type { Level } from '../config/resolution.js';
+import { LimiterUnavailable } from '../errors.js';
 import type { Lease, Tokens } from '../lease.js';
-import type { RateLimiter } from '../limiter.js';
+import type { Outcome, RateLimiter } from '../limiter.js';
 import type { CallContent } from '../llm/call-content.js';
 import type { CallTokens } from '../llm/call-tokens.js';
 import { costsOf, NO_TOKENS, settledCosts } from '../llm/costs.js';
@@ -9,6 +10,7 @@ import { estimateOf, type TokenEstimate } from '../llm/estimate.js';
 import type { PriceTable } from '../llm/prices.js';
 import { RateLimitExceeded } from '../rate-limit-exceeded.js';
 import type { LimitReport } from '../report.js';
+import { uncounted } from '../uncounted.js';
 import { type CallPrice, callPrice, countsMoney } from './call-price.js';
 import type { FeedbackOfCall, UpstreamFeedback } from './upstream-feedback.js';
 
@@ -43,7 +45,18 @@ export interface AskedCall {
  */
 export async function limitCall(asked: AskedCall): Promise<LimitedCall> {
   const { limiter, entity, resource, model, estimate, prices, leases = [] } = asked;
-  const levels = await limiter.limits({ entity, resource });
+  const waiting = {
+    ...(asked.maxWaitMs !== undefined && { maxWaitMs: asked.maxWaitMs }),
+    ...(asked.priority !== undefined && { priority: asked.priority }),
+    ...(asked.signal !== undefined && { signal: asked.signal }),
+  };
+  let levels: readonly Level[];
+  try {
+    levels = await limiter.limits({ entity, resource });
+  } catch (error) {
+    if (!(error instanceof LimiterUnavailable)) throw error;
+    return letThrough(await uncounted(limiter, { entity, resource, ...waiting }, error), asked, undefined, []);
+  }
   const limits = levels.flatMap((level) => level.limits);
   const stored = levels.find((level) => level.prices !== undefined)?.prices;
   const table = () => (stored === undefined ? prices() : { [model]: stored });
@@ -56,12 +69,14 @@ export async function limitCall(asked: AskedCall): Promise<LimitedCall> {
     resource,
     contextTokens: estimate.totalTokens,
     consume: reservedCosts(levels, asked, price),
-    ...(asked.maxWaitMs !== undefined && { maxWaitMs: asked.maxWaitMs }),
-    ...(asked.priority !== undefined && { priority: asked.priority }),
-    ...(asked.signal !== undefined && { signal: asked.signal }),
+    ...waiting,
   });
+  return letThrough(outcome, asked, price, levels);
+}
+
+function letThrough(outcome: Outcome, asked: AskedCall, price: CallPrice | undefined, levels: readonly Level[]): LimitedCall {
   if (!outcome.granted) throw new RateLimitExceeded(outcome.denial);
-  return new LimitedCall(outcome.lease, leases, asked, price, asked.feedback?.begun(resource, levels));
+  return new LimitedCall(outcome.lease, asked.leases ?? [], asked, price, asked.feedback?.begun(asked.resource, levels));
 }
 
 /** A call that was let through. It is to be ended once, however it went. */

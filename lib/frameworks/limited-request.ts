@@ -8,6 +8,7 @@ import { checkFields } from '../names.js';
 import { RateLimitExceeded } from '../rate-limit-exceeded.js';
 import { rateLimitHeaders } from '../rate-limit-headers.js';
 import { type AcquireRequest, checkAcquire } from '../request.js';
+import { uncounted } from '../uncounted.js';
 
 /** What is said once for all requests, or of each. */
 export type PerRequest<Value, Request> = Value | ((request: Request) => Value | Promise<Value>);
@@ -117,7 +118,7 @@ export class RequestLimits<Request> {
       costs = consume ?? (await this.#oneOfEach(asked));
     } catch (error) {
       if (!(error instanceof LimiterUnavailable)) throw error;
-      return this.#uncounted(asked, error);
+      return uncounted(this.#options.limiter, asked, error);
     }
     return this.#options.limiter.tryAcquire({ ...asked, consume: costs });
   }
@@ -128,14 +129,6 @@ export class RequestLimits<Request> {
       .flatMap((level) => level.limits)
       .filter(({ counts }) => counts === 'requests' || counts === 'inFlight');
     return Object.fromEntries(counted.map(({ name }) => [name, 1]));
-  }
-
-  /** As `onUnavailable` says of a request whose limits could not be read. Should the database answer by now, it is told to come again. */
-  async #uncounted(asked: Asked, unavailable: LimiterUnavailable): Promise<Outcome> {
-    const outcome = await this.#options.limiter.tryAcquire({ ...asked, consume: {} });
-    if (!outcome.granted || outcome.lease.decidedBy !== 'store') return outcome;
-    await outcome.lease.release();
-    throw unavailable;
   }
 
   #unknown(request: Request): Promise<Passage> {
