@@ -124,21 +124,39 @@ async function made(
   return settled(result, limited);
 }
 
-/** The events as they come. At their end, or when the reader leaves, the call is settled by the usage told until then. */
-async function* settling(
+/** The events as they come. At their end, or when the reader leaves, be it before the first, the call is settled by the usage told until then. */
+function settling(
   events: AsyncIterable<JsonObject>,
   read: (reader: UsageReader, event: JsonObject) => void,
   limited: LimitedCall,
-): AsyncGenerator<JsonObject, void> {
+): AsyncIterableIterator<JsonObject, void> {
   const reader = new BedrockUsageReader();
-  try {
-    for await (const event of events) {
-      read(reader, event);
-      yield event;
-    }
-  } finally {
-    await limited.end(reader.usage);
-  }
+  const iterator: AsyncIterator<JsonObject, void> = events[Symbol.asyncIterator]();
+  let ending: Promise<void> | undefined;
+  const end = (): Promise<void> => {
+    ending ??= limited.end(reader.usage);
+    return ending;
+  };
+  return {
+    async next() {
+      try {
+        const result = await iterator.next();
+        if (result.done) await end();
+        else read(reader, result.value);
+        return result;
+      } catch (error) {
+        await end();
+        throw error;
+      }
+    },
+    async return() {
+      await Promise.all([end(), iterator.return?.()]);
+      return { done: true, value: undefined };
+    },
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
 }
 
 function textOf(bytes: unknown): string {

@@ -4,6 +4,7 @@ import {
   ConverseStreamCommand,
   CountTokensCommand,
   InvokeModelWithResponseStreamCommand,
+  type ServiceOutputTypes,
 } from '@aws-sdk/client-bedrock-runtime';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -116,6 +117,27 @@ describe('a stream that its caller leaves half-way', () => {
     expect(await left()).toEqual({ tph: 900, inflight: 1 });
   });
 
+  it('keeps the estimate and frees its slot when it is left before its first event', async () => {
+    const { client, left } = await limited([tph(1_000), inflight]);
+    const { stream } = await client.send(new ConverseStreamCommand(converse('Hello?!!')));
+    await stream![Symbol.asyncIterator]().return!();
+    expect(await left()).toEqual({ tph: 900, inflight: 1 });
+    expect(await all(stream!)).toEqual([]);
+  });
+
+  it('is aborted by its signal, and keeps the estimate where Bedrock had told nothing', async () => {
+    const { client, left } = await limited([tph(1_000), inflight]);
+    upstream.behaviour.delayMs = 20;
+    const leaving = new AbortController();
+    const sent = new ConverseStreamCommand(converse('Hello?!!'));
+    const { stream } = await client.send(sent, { abortSignal: leaving.signal });
+    const reading = async () => {
+      for await (const event of stream!) if (event.contentBlockDelta) leaving.abort();
+    };
+    await expect(reading()).rejects.toThrow(/abort/);
+    expect(await left()).toEqual({ tph: 900, inflight: 1 });
+  });
+
   it('is settled by what an Anthropic model had produced until then', async () => {
     const { client, left } = await limited([tph(1_000), inflight]);
     upstream.behaviour.usage = { promptTokens: 40, completionTokens: 90 };
@@ -144,6 +166,20 @@ describe('limitedBedrock', () => {
     upstream.behaviour.usage = { promptTokens: 40, completionTokens: 90 };
     await client.send(new ConverseCommand(converse('Hello?!!')));
     expect(await left()).toEqual({ tph: 10_000 - 40 - 5 * 90 });
+  });
+
+  it('keeps the estimate where an answer states no usage', async () => {
+    const { client, left } = await limited([tph(1_000), inflight]);
+    client.middlewareStack.add(
+      (next) => async (args) => {
+        const { output, response } = (await next(args)) as { output: ServiceOutputTypes; response: unknown };
+        return { response, output: { ...output, usage: undefined } as ServiceOutputTypes };
+      },
+      { step: 'build' },
+    );
+    const { usage } = await client.send(new ConverseCommand(converse('Hello?!!')));
+    expect(usage).toBeUndefined();
+    expect(await left()).toEqual({ tph: 900, inflight: 1 });
   });
 
   it('passes on what costs no tokens', async () => {
