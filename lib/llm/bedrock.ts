@@ -22,9 +22,12 @@ function prepareBedrock(body: Uint8Array, path: string): PreparedCall | RefusedC
   const [, modelId = '', operation = ''] = BEDROCK_PATH.exec(path) ?? [];
   if (modelId === '')
     return { ok: false, reason: 'model-missing', message: 'Expected a path of the form model/{modelId}/converse' };
+  const decoded = decodedId(modelId);
+  if (decoded === undefined)
+    return { ok: false, reason: 'model-invalid', message: 'Expected the model id in the path to be percent-encoded UTF-8' };
   const json = jsonBody(body);
   if (!json.ok) return json;
-  const model = bedrockModel(decodeURIComponent(modelId));
+  const model = bedrockModel(decoded);
   return {
     ok: true,
     model,
@@ -33,6 +36,14 @@ function prepareBedrock(body: Uint8Array, path: string): PreparedCall | RefusedC
     content: operation.startsWith('converse') ? contentOfConverse(json.parsed) : contentOfInvocation(json.parsed, model),
     toModel: (other) => ({ path: path.replace(`/model/${modelId}/`, `/model/${encodeURIComponent(other)}/`), body }),
   };
+}
+
+function decodedId(modelId: string): string | undefined {
+  try {
+    return decodeURIComponent(modelId);
+  } catch {
+    return undefined;
+  }
 }
 
 const EXCEPTIONS: Readonly<Record<number, string>> = {
@@ -103,7 +114,7 @@ const asAttachment = (image: unknown): unknown => (image === undefined ? undefin
 
 /**
  * The `usage` of a Converse answer, or of the event that ends its stream. Bedrock counts what was read from the prompt cache, and written to it, apart
- * from `inputTokens`: all three are input. Undefined for what states no usage.
+ * from `inputTokens`: all three are input (https://docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html). Undefined for what states no usage.
  */
 export function usageOfConverse(usage: unknown): Usage | undefined {
   if (!isJsonObject(usage)) return undefined;
@@ -112,19 +123,19 @@ export function usageOfConverse(usage: unknown): Usage | undefined {
 
 /**
  * The usage of an `InvokeModel` answer: as the model's family states it in the body, else as Bedrock counted it in the headers
- * (`x-amzn-bedrock-input-token-count`), which do not tell what was cached. Undefined where neither does.
+ * (`x-amzn-bedrock-input-token-count` and its like for output and what was cached). Undefined where neither does.
  */
 export function usageOfInvocation(body: unknown, headers?: Headers): Usage | undefined {
   const answer = isJsonObject(body) ? body : {};
-  const countIn = (name: string) => {
-    const text = headers?.get(name) ?? undefined;
-    return text === undefined ? undefined : Number(text);
+  const countIn = (what: string) => {
+    const text = headers?.get(`x-amzn-bedrock-${what}-token-count`) ?? undefined;
+    return text === undefined || text === '' ? undefined : Number(text);
   };
   return (
     usageOfAnthropic(answer.usage) ??
     usageOfConverse(answer.usage) ??
     usageOfOpenAi(answer) ??
-    usageOfCounts(countIn('x-amzn-bedrock-input-token-count'), countIn('x-amzn-bedrock-output-token-count') ?? 0) ??
+    usageOfCounts(countIn('input'), countIn('output') ?? 0, countIn('cache-read-input'), countIn('cache-write-input')) ??
     usageOfCounts(answer.prompt_token_count, answer.generation_token_count) ??
     usageOfTitan(answer)
   );

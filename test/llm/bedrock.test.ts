@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   BedrockUsageReader,
+  bedrockApi,
   bedrockModel,
   contentOfConverse,
   contentOfInvocation,
@@ -22,6 +23,25 @@ describe('the name of a model', () => {
     ['arn:aws:bedrock:eu-west-1:123456789012:inference-profile/eu.amazon.nova-pro-v1:0', 'eu.amazon.nova-pro-v1:0'],
   ])('of %s is %s', (id, name) => {
     expect(bedrockModel(id)).toBe(name);
+  });
+});
+
+describe('a path', () => {
+  const prepared = (path: string) => bedrockApi.prepare(new TextEncoder().encode('{}'), path);
+
+  it('names a model, whose id may be escaped', () => {
+    expect(prepared('/llm/bedrock/model/amazon.nova-pro-v1%3A0/converse')).toMatchObject({
+      ok: true,
+      model: 'amazon.nova-pro-v1:0',
+    });
+  });
+
+  it.each(['/model/a%zz/converse', '/model/%ff/invoke'])('with an id that cannot be read, such as %s, is refused', (path) => {
+    expect(prepared(path)).toEqual({
+      ok: false,
+      reason: 'model-invalid',
+      message: 'Expected the model id in the path to be percent-encoded UTF-8',
+    });
   });
 });
 
@@ -86,7 +106,18 @@ describe('an invocation', () => {
     const headers = new Headers({ 'x-amzn-bedrock-input-token-count': '10', 'x-amzn-bedrock-output-token-count': '7' });
     expect(usageOfInvocation({ text: 'Hi' }, headers)).toEqual(used(10, 7));
     expect(usageOfInvocation(undefined, new Headers({ 'x-amzn-bedrock-input-token-count': '10' }))).toEqual(used(10, 0));
-    expect(usageOfInvocation({}, new Headers({ 'x-amzn-bedrock-input-token-count': 'many' }))).toBeUndefined();
+    for (const count of ['many', '', '-1', '1.5'])
+      expect(usageOfInvocation({}, new Headers({ 'x-amzn-bedrock-input-token-count': count })), count).toBeUndefined();
+  });
+
+  it('of which the headers tell what was cached has that as input too', () => {
+    const headers = new Headers({
+      'x-amzn-bedrock-input-token-count': '10',
+      'x-amzn-bedrock-output-token-count': '7',
+      'x-amzn-bedrock-cache-read-input-token-count': '1000',
+      'x-amzn-bedrock-cache-write-input-token-count': '100',
+    });
+    expect(usageOfInvocation({ text: 'Hi' }, headers)).toEqual(used(1_110, 7, 1_000));
   });
 
   it.each([
