@@ -155,7 +155,10 @@ export class LlmGateway extends Construct {
       Stack.of(this).formatArn({ service: 'bedrock', region: bedrockRegion, resource: 'inference-profile', resourceName: model }),
     ]);
     this.function.lambda.addToRolePolicy(
-      new PolicyStatement({ actions: ['bedrock:InvokeModel', 'bedrock:InvokeModelWithResponseStream'], resources }),
+      new PolicyStatement({
+        actions: ['bedrock:InvokeModel', 'bedrock:InvokeModelWithResponseStream', 'bedrock:CountTokens'],
+        resources,
+      }),
     );
     const { account } = Stack.of(this);
     const owner = Token.isUnresolved(account) ? '<AWS::AccountId>' : account;

@@ -115,7 +115,7 @@ function meteringOf(event: APIGatewayProxyEvent, target: URL): Metering | undefi
 }
 
 /** A provider counts what a call would take, and makes none. */
-const COUNTS_ONLY = /(\/count_tokens|:countTokens|\/input_tokens)\/*$/;
+const COUNTS_ONLY = /(\/count[_-]tokens|:countTokens|\/input_tokens)\/*$/;
 
 async function reopened(token: string): Promise<Lease> {
   const { limiter, tokens, clock } = compose();

@@ -19,9 +19,9 @@ const ERRORS: Readonly<Record<number, string>> = {
   503: 'ServiceUnavailableException',
 };
 
-/** Amazon Bedrock's Converse, and InvokeModel of Anthropic's models. Signatures are not checked. */
+/** Amazon Bedrock's Converse and CountTokens, and InvokeModel of Anthropic's models. Signatures are not checked. */
 export const bedrock = (): SimulatedApi => ({
-  endpoints: [converse, converseStream, ...invocations()],
+  endpoints: [converse, converseStream, countTokens, ...invocations()],
   failed: (status, message) => ({ __type: ERRORS[status] ?? 'InternalServerException', message }),
 });
 
@@ -66,6 +66,18 @@ const converseStream: Endpoint = {
     message('messageStop', { stopReason: 'end_turn' }),
     message('metadata', metadata(produced)),
   ],
+};
+
+/** It counts the prompt of a Converse, and produces nothing. */
+const countTokens: Endpoint = {
+  path: /^\/model\/[^/]+\/count-tokens$/,
+  asked({ input }, path) {
+    const { converse: counted } = (input ?? {}) as { readonly converse?: JsonObject };
+    const asked = askedOfConverse(false)(counted ?? {}, path);
+    return typeof asked === 'string' ? asked : { ...asked, mostOutput: 0 };
+  },
+  answer: ({ promptTokens }) => ({ inputTokens: promptTokens }),
+  events: () => [],
 };
 
 const metadata = ({ promptTokens, outputTokens }: Produced) => ({

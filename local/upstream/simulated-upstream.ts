@@ -146,7 +146,7 @@ async function handle(request: IncomingMessage, response: ServerResponse, behavi
   if (!whole) tally.abandoned += 1;
 }
 
-const COUNTS_ONLY = /(\/count_tokens|:countTokens)$/;
+const COUNTS_ONLY = /(\/count[_-]tokens|:countTokens)$/;
 
 interface Stream {
   readonly headers: IncomingHttpHeaders;

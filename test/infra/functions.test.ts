@@ -153,7 +153,7 @@ describe('an upstream of Bedrock', () => {
     const given = stackTemplate({ upstreams: { bedrock: { bedrockRegion: 'eu-west-1', models } } });
     const [statement, ...others] = invoking(given, 'gateway');
     expect(others).toEqual([]);
-    expect(statement!.Action).toEqual(['bedrock:InvokeModel', 'bedrock:InvokeModelWithResponseStream']);
+    expect(statement!.Action).toEqual(['bedrock:InvokeModel', 'bedrock:InvokeModelWithResponseStream', 'bedrock:CountTokens']);
     const resources = (statement!.Resource as unknown as object[]).map((resource) =>
       JSON.stringify(resource).replaceAll(/[^a-z0-9.:/*-]/gi, ''),
     );

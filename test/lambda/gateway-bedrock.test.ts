@@ -24,7 +24,7 @@ async function converse(modelId: string, headers: Readonly<Record<string, string
   const entity = await gateway.limited();
   await gateway.admin.setLimits({ entity, resource: MODEL }, [slow('rpm', 5)]);
   const path = `model/${modelId}/converse`;
-  const answer = await gateway.invoke(
+  return gateway.invoke(
     chatEvent({
       authorizer: await gateway.admitted(entity),
       path: `/llm/bedrock/${path}`,
@@ -33,7 +33,6 @@ async function converse(modelId: string, headers: Readonly<Record<string, string
       body: BODY,
     }),
   );
-  return { answer, arrived: gateway.upstream.last };
 }
 
 describe('a call to Bedrock', () => {
@@ -41,12 +40,21 @@ describe('a call to Bedrock', () => {
     ['an id', encodeURIComponent(MODEL)],
     ['an ARN', encodeURIComponent(`arn:aws:bedrock:eu-west-1:123456789012:inference-profile/${MODEL}`)],
   ])('of a model by %s is signed with the role of the function, over what is sent', async (_what, modelId) => {
-    const { answer, arrived } = await converse(modelId, { 'x-amzn-bedrock-trace': 'ENABLED' });
+    const answer = await converse(modelId, { 'x-amzn-bedrock-trace': 'ENABLED' });
     expect(answer.status, textOf(answer)).toBe(200);
+    const arrived = gateway.upstream.last;
     expect(arrived.url).toBe(`/model/${modelId}/converse`);
     expect(arrived.body.toString()).toBe(BODY);
     expect(arrived.headers['x-amzn-bedrock-trace']).toBe('ENABLED');
     expect(arrived.headers.authorization).toBe(signatureOf(arrived));
+  });
+
+  it('of a model whose id cannot be read is refused as Bedrock would, and not sent', async () => {
+    const answer = await converse('a%zz');
+    expect(answer.status).toBe(400);
+    expect(answer.headers.get('x-amzn-errortype')).toBe('ValidationException');
+    expect(JSON.parse(textOf(answer)).message).toBe('Expected the model id in the path to be percent-encoded UTF-8');
+    expect(gateway.upstream.arrived).toEqual([]);
   });
 });
 
