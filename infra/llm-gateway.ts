@@ -59,7 +59,8 @@ export interface BedrockUpstream extends UpstreamPatience {
 
   /**
    * The models, and inference profiles of this account, that the gateway's role may invoke: `eu.anthropic.claude-sonnet-4-6`, or patterns such as
-   * `*.anthropic.*`. Who may call which of them, tiers say.
+   * `*.anthropic.*`. Anything else by its ARN, such as an application inference profile, whose models are to be named beside it. Who may call which of
+   * them, tiers say.
    * @default ['*']
    */
   readonly models?: readonly string[];
@@ -149,7 +150,8 @@ export class LlmGateway extends Construct {
   }
 
   #grantBedrock({ bedrockRegion, models = ['*'] }: BedrockUpstream): void {
-    const resources = models.flatMap((model) => [
+    const [arns, ids] = [models.filter(isArn), models.filter((model) => !isArn(model))];
+    const named = ids.flatMap((model) => [
       // A profile that spans Regions asks for the model in any of them, by the name without the profile's prefix.
       `arn:${Stack.of(this).partition}:bedrock:*::foundation-model/${model.replace(PROFILE_PREFIX, '')}`,
       Stack.of(this).formatArn({ service: 'bedrock', region: bedrockRegion, resource: 'inference-profile', resourceName: model }),
@@ -157,12 +159,12 @@ export class LlmGateway extends Construct {
     this.function.lambda.addToRolePolicy(
       new PolicyStatement({
         actions: ['bedrock:InvokeModel', 'bedrock:InvokeModelWithResponseStream', 'bedrock:CountTokens'],
-        resources,
+        resources: [...named, ...arns],
       }),
     );
     const { account } = Stack.of(this);
     const owner = Token.isUnresolved(account) ? '<AWS::AccountId>' : account;
-    for (const model of models) {
+    for (const model of ids) {
       const reason = 'Models that are named in the upstreams; a profile that spans Regions asks for them in each.';
       const [foundation, profile] = [
         model.replace(PROFILE_PREFIX, ''),
@@ -176,8 +178,11 @@ export class LlmGateway extends Construct {
   }
 }
 
-/** What an inference profile has before the name of its model. */
-const PROFILE_PREFIX = /^(us|eu|apac|jp|au|ca|us-gov|global)\./;
+/** What an inference profile, or a pattern of them, has before the name of its model. */
+const PROFILE_PREFIX = /^(us|eu|apac|jp|au|ca|us-gov|global|\*)\./;
+
+/** An ARN known only at deployment is one too. */
+const isArn = (model: string): boolean => Token.isUnresolved(model) || model.startsWith('arn:');
 
 /**
  * The secret that an id means to Secrets Manager: a name, a whole ARN, or an ARN without its six random characters.

@@ -169,6 +169,22 @@ describe('an upstream of Bedrock', () => {
     });
   });
 
+  it.each([
+    ['*.anthropic.*', 'a pattern of profiles', ['foundation-model/anthropic.*', 'inference-profile/*.anthropic.*']],
+    ['us-gov.anthropic.*', 'a prefix of its own', ['foundation-model/anthropic.*', 'inference-profile/us-gov.anthropic.*']],
+    ['*', 'anything', ['foundation-model/*', 'inference-profile/*']],
+    [
+      'arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/a1b2c3',
+      'an ARN',
+      ['application-inference-profile/a1b2c3'],
+    ],
+  ])('grants, for %s, which is %s, %o', (model, _what, granted) => {
+    const given = stackTemplate({ upstreams: { bedrock: { bedrockRegion: 'eu-west-1', models: [model] } } });
+    const [{ Resource } = { Resource: [] }] = invoking(given, 'gateway');
+    const ends = [Resource].flat().map((resource) => /(?:[a-z]+-)*(?:model|profile)\/[^"]*/.exec(JSON.stringify(resource))?.[0]);
+    expect(ends).toEqual(granted);
+  });
+
   it('is the only reason to invoke models', () => {
     expect(invoking(stackTemplate(), 'gateway')).toEqual([]);
   });
