@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { Limit, RateLimiter } from '../../lib/index.js';
-import { createTestTable, testClient } from '../support/dynamodb.js';
+import { createStreamedTable, testClient } from '../support/dynamodb.js';
 import { countUsage } from '../usage/count-usage.js';
 import { BuiltCli } from './cli-process.js';
 
@@ -9,7 +9,7 @@ let env: Record<string, string>;
 
 beforeAll(async () => {
   cli = await BuiltCli.build();
-  env = { HEADGATE_TABLE: await createTestTable() };
+  env = { HEADGATE_TABLE: await createStreamedTable() };
   await headgate('limits', 'set', '--system', 'rpd=2/calendar-day', 'tpd=1000/calendar-day');
 });
 afterAll(() => cli.remove());

@@ -6,7 +6,7 @@ import { CreateTableCommand, PutItemCommand, ScanCommand } from '@aws-sdk/client
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Finding } from '../../cli/doctor/check.js';
 import { tableDefinition } from '../../lib/store/table-definition.js';
-import { createTestTable, testClient, testEndpoint } from '../support/dynamodb.js';
+import { createStreamedTable, testClient, testEndpoint } from '../support/dynamodb.js';
 import { BuiltCli, type Ended } from './cli-process.js';
 
 let cli: BuiltCli;
@@ -122,7 +122,7 @@ describe('headgate doctor', () => {
   });
 
   it('names each action that is not allowed, and skips what it may not look at', async () => {
-    const table = await createTestTable();
+    const table = await createStreamedTable();
     const denied = ['UpdateItem', 'TransactWriteItems', 'DescribeTimeToLive'];
     const ended = await doctor(table, { AWS_ENDPOINT_URL_DYNAMODB: await gate(denied) });
     expect(ended.code).toBe(6);
@@ -137,7 +137,7 @@ describe('headgate doctor', () => {
   });
 
   it('tells a clock that is a minute ahead from one that is right', async () => {
-    const table = await createTestTable();
+    const table = await createStreamedTable();
     const minuteAgo = (date: string) => new Date(Date.parse(date) - 60_000).toUTCString();
     const ahead = await doctor(table, { AWS_ENDPOINT_URL_DYNAMODB: await gate([], minuteAgo) });
     expect(told(ahead).of('clock')).toMatchObject({
@@ -148,7 +148,7 @@ describe('headgate doctor', () => {
   });
 
   it('names stored limits that nobody can read', async () => {
-    const table = await createTestTable();
+    const table = await createStreamedTable();
     const Item = { pk: { S: 'default#config' }, sk: { S: 'resource#gpt-4o' }, limits: { L: [{ M: { name: { S: 'rpm' } } }] } };
     await testClient().send(new PutItemCommand({ TableName: table, Item }));
     const limits = told(await doctor(table)).of('limits');

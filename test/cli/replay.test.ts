@@ -7,7 +7,7 @@ import { bookUsage } from '../../lib/usage/book-usage.js';
 import { readBucketChanges } from '../../lib/usage/bucket-changes.js';
 import { DynamoUsageRows } from '../../lib/usage/dynamo-usage-rows.js';
 import type { UnbookedRecord } from '../../lib/usage/unbooked-record.js';
-import { createTestTable, testClient, testEndpoint } from '../support/dynamodb.js';
+import { createStreamedTable, testClient, testEndpoint } from '../support/dynamodb.js';
 import { SqsStub } from '../support/sqs-stub.js';
 import { bucketKey, RecordedBuckets, sequenceNumber } from '../usage/recorded-buckets.js';
 import { onlyShardOf, streamRecords } from '../usage/table-stream.js';
@@ -19,7 +19,7 @@ let url: string;
 let tableName: string;
 
 beforeAll(async () => {
-  [url, tableName] = await Promise.all([queue.start(), createTestTable()]);
+  [url, tableName] = await Promise.all([queue.start(), createStreamedTable()]);
 });
 afterAll(() => queue.stop());
 afterEach(() => queue.clear());

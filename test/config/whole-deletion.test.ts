@@ -4,7 +4,7 @@ import { HeadgateAdmin } from '../../lib/admin.js';
 import { Limit } from '../../lib/core/limit.js';
 import { EntityHasChildren } from '../../lib/errors.js';
 import { RateLimiter } from '../../lib/limiter.js';
-import { createTestTable, testClient } from '../support/dynamodb.js';
+import { createStreamedTable, testClient } from '../support/dynamodb.js';
 import { countUsage } from '../usage/count-usage.js';
 
 const rph = [Limit.perHour('rph', 10)];
@@ -19,7 +19,7 @@ describe('an entity with a parent, a child, keys, live buckets and usage', () =>
 
   beforeEach(async () => {
     client = testClient();
-    tableName = await createTestTable(client);
+    tableName = await createStreamedTable(client);
     admin = new HeadgateAdmin({ client, tableName, actor: 'ada' });
     limiter = new RateLimiter({ client, tableName, cacheTtlMs: 0, deadlineMs: 30_000 });
     await admin.setLimits({ system: true }, [Limit.perHour('rph', 100)]);

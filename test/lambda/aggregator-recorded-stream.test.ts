@@ -3,7 +3,7 @@ import type { DynamoDBBatchResponse, DynamoDBRecord, DynamoDBStreamEvent } from 
 import { beforeAll, expect, it, vi } from 'vitest';
 import { HeadgateAdmin, Limit, RateLimiter } from '../../lib/index.js';
 import { parseBucketPk } from '../../lib/store/schema.js';
-import { countCalls, createTestTable, testEndpoint } from '../support/dynamodb.js';
+import { countCalls, createStreamedTable, testEndpoint } from '../support/dynamodb.js';
 import { streamRecords } from '../usage/table-stream.js';
 
 const limits = [Limit.perMinute('rpm', 10_000), Limit.perMinute('tpm', 10_000_000)];
@@ -16,7 +16,7 @@ let tableName: string;
 let admin: HeadgateAdmin;
 
 beforeAll(async () => {
-  tableName = await createTestTable();
+  tableName = await createStreamedTable();
   vi.stubEnv('HEADGATE_TABLE', tableName);
   vi.stubEnv('AWS_ENDPOINT_URL_DYNAMODB', testEndpoint());
   ({ handler } = await import('../../lambda/aggregator.js'));

@@ -5,7 +5,7 @@ import { HeadgateAdmin, Limit, RateLimiter } from '../../lib/index.js';
 import type { BucketKey } from '../../lib/store/schema.js';
 import { bucketPk, parseBucketPk } from '../../lib/store/schema.js';
 import { readUsage } from '../../lib/usage/read-usage.js';
-import { createTestTable, testEndpoint } from '../support/dynamodb.js';
+import { createStreamedTable, testEndpoint } from '../support/dynamodb.js';
 import { altered, bucketKey, RecordedBuckets, sequenceNumber } from '../usage/recorded-buckets.js';
 import { streamRecords } from '../usage/table-stream.js';
 
@@ -21,7 +21,7 @@ let client: DynamoDBClient;
 let tableName: string;
 
 beforeAll(async () => {
-  tableName = await createTestTable();
+  tableName = await createStreamedTable();
   vi.stubEnv('HEADGATE_TABLE', tableName);
   vi.stubEnv('AWS_ENDPOINT_URL_DYNAMODB', testEndpoint());
   // The environment is read when the handler composes itself, as in a cold start.

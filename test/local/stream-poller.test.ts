@@ -15,7 +15,7 @@ import type { DynamoDBBatchResponse, DynamoDBRecord, DynamoDBStreamEvent } from 
 import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest';
 import type { Handler } from '../../local/lambda-runtime.js';
 import { StreamPoller } from '../../local/stream-poller.js';
-import { createTestTable, testClient, testEndpoint } from '../support/dynamodb.js';
+import { createStreamedTable, testClient, testEndpoint } from '../support/dynamodb.js';
 
 const client = testClient();
 const WITHIN = { timeout: 15_000, interval: 20 };
@@ -25,7 +25,7 @@ let streamArn: string;
 let poller: StreamPoller | undefined;
 
 beforeEach(async () => {
-  tableName = await createTestTable(client);
+  tableName = await createStreamedTable(client);
   const { Table } = await client.send(new DescribeTableCommand({ TableName: tableName }));
   streamArn = Table?.LatestStreamArn ?? '';
 });
