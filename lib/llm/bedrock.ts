@@ -118,7 +118,10 @@ const asAttachment = (image: unknown): unknown => (image === undefined ? undefin
  */
 export function usageOfConverse(usage: unknown): Usage | undefined {
   if (!isJsonObject(usage)) return undefined;
-  return usageOfCounts(usage.inputTokens, usage.outputTokens, usage.cacheReadInputTokens, usage.cacheWriteInputTokens);
+  const { inputTokens, outputTokens, cacheReadInputTokenCount, cacheWriteInputTokenCount } = usage;
+  // By the second names alone Nova tells it of an invocation; a Converse has both.
+  const { cacheReadInputTokens = cacheReadInputTokenCount, cacheWriteInputTokens = cacheWriteInputTokenCount } = usage;
+  return usageOfCounts(inputTokens, outputTokens, cacheReadInputTokens, cacheWriteInputTokens);
 }
 
 /**

@@ -121,8 +121,8 @@ function invocations(): readonly Endpoint[] {
 
 const modelIn = (path: string): string => decodeURIComponent(/^\/model\/([^/]+)\//.exec(path)?.[1] ?? '');
 
-/** One message of an AWS event stream: https://smithy.io/2.0/aws/amazon-eventstream.html */
-function message(type: string, payload: object, isWord = false): StreamEvent {
+/** One message of an AWS event stream, as the SDK reads it: https://smithy.io/2.0/aws/amazon-eventstream.html */
+export function message(type: string, payload: object, isWord = false): StreamEvent {
   const headers = Buffer.concat(
     Object.entries({ ':event-type': type, ':content-type': 'application/json', ':message-type': 'event' }).map(
       ([name, value]) => {

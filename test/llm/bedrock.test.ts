@@ -92,7 +92,11 @@ describe('an invocation', () => {
       { usage: { input_tokens: 10, cache_read_input_tokens: 5, cache_creation_input_tokens: 1, output_tokens: 7 } },
       used(16, 7, 5),
     ],
-    ['Nova', { usage: { inputTokens: 10, outputTokens: 7, totalTokens: 17 } }, used(10, 7)],
+    [
+      'Nova',
+      { usage: { inputTokens: 10, outputTokens: 7, totalTokens: 23, cacheReadInputTokenCount: 4, cacheWriteInputTokenCount: 2 } },
+      used(16, 7, 4),
+    ],
     ['Mistral', { usage: { prompt_tokens: 10, completion_tokens: 7, total_tokens: 17 } }, used(10, 7)],
     ['Llama', { generation: 'Hi', prompt_token_count: 10, generation_token_count: 7 }, used(10, 7)],
     ['Titan', { inputTextTokenCount: 10, results: [{ tokenCount: 3 }, { tokenCount: 4 }] }, used(10, 7)],
