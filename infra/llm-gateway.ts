@@ -164,17 +164,16 @@ export class LlmGateway extends Construct {
     );
     const { account } = Stack.of(this);
     const owner = Token.isUnresolved(account) ? '<AWS::AccountId>' : account;
-    for (const model of ids) {
-      const reason = 'Models that are named in the upstreams; a profile that spans Regions asks for them in each.';
-      const [foundation, profile] = [
-        model.replace(PROFILE_PREFIX, ''),
-        `bedrock:${bedrockRegion}:${owner}:inference-profile/${model}`,
-      ];
-      Validations.of(this.function).acknowledge(
-        { id: `AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:bedrock:*::foundation-model/${foundation}]`, reason },
-        { id: `AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:${profile}]`, reason },
-      );
-    }
+    const patterns = [
+      ...ids.flatMap((model) => [
+        `arn:<AWS::Partition>:bedrock:*::foundation-model/${model.replace(PROFILE_PREFIX, '')}`,
+        `arn:<AWS::Partition>:bedrock:${bedrockRegion}:${owner}:inference-profile/${model}`,
+      ]),
+      ...arns.filter((arn) => !Token.isUnresolved(arn)),
+    ];
+    const reason = 'Models that are named in the upstreams; a profile that spans Regions asks for them in each.';
+    for (const pattern of patterns)
+      Validations.of(this.function).acknowledge({ id: `AwsSolutions-IAM5[Resource::${pattern}]`, reason });
   }
 }
 
