@@ -175,6 +175,7 @@ class LimitedFetch {
     const attempts = this.#attempts(first);
     const key = this.#failed.size === 0 && attempts.length === 1 ? undefined : this.#keyOf(first.url, bytes);
     const isRetry = key !== undefined && (this.#failed.get(key) ?? 0) > nowMs(this.#clock);
+    const hasFailed = () => this.#failed.set(key ?? this.#keyOf(first.url, bytes), nowMs(this.#clock) + RETRY_WITHIN_MS);
     let denied: unknown;
     for (const [index, attempt] of attempts.entries()) {
       const isLast = index === attempts.length - 1;
@@ -187,9 +188,17 @@ class LimitedFetch {
         continue;
       }
       if (isRetry) this.#failed.delete(key);
-      const answer = await this.#sent(sent, attempt, limited, isLast ? this.#retries : 0);
-      if (isLast || (await upstreamWaitMs(answer, 0, nowMs(this.#clock))) === undefined)
-        return this.#relayed(answer, attempt, limited, signalOf(sent), () => key ?? this.#keyOf(first.url, bytes));
+      let answer: Response;
+      try {
+        answer = await this.#sent(sent, attempt, limited, isLast ? this.#retries : 0);
+      } catch (error) {
+        hasFailed();
+        throw error;
+      }
+      if (isLast || (await upstreamWaitMs(answer, 0, nowMs(this.#clock))) === undefined) {
+        if (!answer.ok) hasFailed();
+        return this.#relayed(answer, attempt, limited, signalOf(sent));
+      }
       await Promise.all([limited.release(), answer.body?.cancel()]);
     }
     throw denied;
@@ -233,15 +242,13 @@ class LimitedFetch {
     }
   }
 
-  /** The upstream's answer, whose body settles the call when it ends. `key`: what the call was, should it have failed. */
+  /** The upstream's answer, whose body settles the call when it ends. */
   async #relayed(
     answer: Response,
     { api, call }: Attempt,
     limited: LimitedCall,
     signal: AbortSignal | undefined,
-    key: () => string,
   ): Promise<Response> {
-    if (!answer.ok) this.#failed.set(key(), nowMs(this.#clock) + RETRY_WITHIN_MS);
     if (!answer.ok || answer.body === null) {
       await limited.end(answer.ok ? undefined : NO_TOKENS);
       return answer;

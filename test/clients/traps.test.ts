@@ -231,6 +231,19 @@ describe('a call that is made again', () => {
     expect(await left()).toEqual({ rph: 9, tph: 1_000 - (usage?.total_tokens ?? 0) });
   });
 
+  it('by its client after no answer at all is one request', async () => {
+    let tries = 0;
+    const flaky: typeof fetch = (...call) => {
+      tries += 1;
+      return tries <= 2 ? Promise.reject(new TypeError('fetch failed')) : fetch(...call);
+    };
+    const { send, left } = await limited([Limit.perHour('rph', 10), tph(1_000)], { upstream: flaky });
+    const client = new OpenAI({ baseURL: `${upstream.url}/v1`, apiKey: 'k', fetch: send, maxRetries: 2 });
+    const { usage } = await client.chat.completions.create({ model: MODEL, messages: [{ role: 'user', content: 'Hello' }] });
+    expect(tries).toBe(3);
+    expect(await left()).toEqual({ rph: 9, tph: 1_000 - (usage?.total_tokens ?? 0) });
+  });
+
   it('by retries waits as long as the provider asks, and is charged once', async () => {
     const { post, left } = await limited([Limit.perHour('rph', 10), tph(1_000)], { retries: 2 });
     Object.assign(upstream.behaviour, { failWith: 429, failTimes: 1, failHeaders: { 'retry-after': '20' } });
