@@ -7,6 +7,7 @@ import {
   type DynamoDBClientConfig,
 } from '@aws-sdk/client-dynamodb';
 import { tableDefinition } from '../../lib/store/table-definition.js';
+import { testTables } from './test-tables.js';
 
 /** Of the worker's own database. */
 export function testEndpoint(): string {
@@ -42,16 +43,14 @@ export function createStreamedTable(client = testClient()): Promise<string> {
 
 async function created(definition: CreateTableCommandInput, client: DynamoDBClient): Promise<string> {
   await client.send(new CreateTableCommand(definition));
-  tables.push(String(definition.TableName));
+  testTables.push(String(definition.TableName));
   return String(definition.TableName);
 }
 
-const tables: string[] = [];
-
-/** Deletes the tables that this test file made. */
-export async function dropTestTables(): Promise<void> {
+/** Deletes tables of those names; one that is gone already is no error. */
+export async function dropTables(names: readonly string[]): Promise<void> {
   const client = testClient();
-  for (const TableName of tables.splice(0)) await client.send(new DeleteTableCommand({ TableName })).catch(() => {});
+  for (const TableName of names) await client.send(new DeleteTableCommand({ TableName })).catch(() => {});
   client.destroy();
 }
 
