@@ -21,6 +21,7 @@ export interface Deployed {
   readonly client: DynamoDBClient;
   readonly forward: () => Promise<Begun>;
   readonly gateway: () => Promise<Begun>;
+  /** The authorizer first, as in the stack: what a call draws on is left to the gateway. */
   readonly authorizedGateway: () => Promise<Begun>;
 }
 
@@ -36,7 +37,7 @@ export async function deployed({ endpoint, tableName, providerUrl, body, secret,
     AWS_ENDPOINT_URL_DYNAMODB: endpoint,
     HEADGATE_TABLE: tableName,
     HEADGATE_DEADLINE_MS: '30000',
-    HEADGATE_LEASE_KEY: 'the signing key of this benchmark',
+    HEADGATE_ACQUIRED_BY: 'integration',
     HEADGATE_UPSTREAMS: JSON.stringify({ openai: { baseUrl: providerUrl } }),
   });
   installLambdaRuntime();

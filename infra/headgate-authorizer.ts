@@ -2,7 +2,13 @@ import { Duration, Stack } from 'aws-cdk-lib';
 import { type CfnAuthorizer, type IRestApi, RequestAuthorizer } from 'aws-cdk-lib/aws-apigateway';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
-import { functionOptions, HeadgateFunction, type HeadgateFunctionOptions } from './headgate-function.js';
+import {
+  functionOptions,
+  HeadgateFunction,
+  type HeadgateFunctionOptions,
+  type WhenUnavailable,
+  whenUnavailableText,
+} from './headgate-function.js';
 import { limitResponses } from './limit-responses.js';
 import { credentialKeysOf, DEFAULT_NAMESPACE } from './namespace.js';
 
@@ -76,23 +82,29 @@ export interface AuthorizerOptions {
   readonly resource?: string;
 
   /**
-   * What calls of a resource usually take, until it is known.
+   * Who acquires what a call draws on. `authorizer`: the authorizer does, before the body is seen, and what its limits deny never reaches the
+   * integration. `integration`: the authorizer only tells who calls and names the resource in its context; it writes nothing, and needs no `leaseKey`.
+   * @default 'authorizer'; in `HeadgateStack` 'integration', for the gateway acquires the provider's limits and the model's at the same time
+   */
+  readonly acquiredBy?: 'authorizer' | 'integration';
+
+  /**
+   * What calls of a resource usually take, until it is known. Only for what the authorizer acquires.
    * @default - the length of the request over four, and 200 for the answer
    */
   readonly estimates?: Readonly<Record<string, UsualTokens>>;
 
   /**
-   * Whether a client is believed that states its call's tokens in `x-headgate-estimated-tokens`.
+   * Whether a client is believed that states its call's tokens in `x-headgate-estimated-tokens`. Only for what the authorizer acquires.
    * @default - only where a lease is passed on, to be settled by what the call really took
    */
   readonly believeClients?: boolean;
 
   /**
-   * What becomes of a known caller's call while the table gives no answer: refused with 503, let through uncounted, or held to a share of its limits
-   * in the process (0.1 unless given).
+   * What becomes of calls while the table gives no answer. In `HeadgateStack` the gateway does the same.
    * @default 'deny'
    */
-  readonly onUnavailable?: 'deny' | 'allow' | 'local' | { readonly local: { readonly share: number } };
+  readonly onUnavailable?: WhenUnavailable;
 }
 
 export interface HeadgateAuthorizerProps extends HeadgateFunctionOptions, AuthorizerOptions {
@@ -100,7 +112,7 @@ export interface HeadgateAuthorizerProps extends HeadgateFunctionOptions, Author
    * Signs the lease that the authorizer passes on, for an integration that settles it.
    * @default - no lease is passed on: what was acquired stays charged
    */
-  readonly leaseKey?: ISecret;
+  readonly leaseKey?: ISecret | undefined;
 
   /**
    * Who answers a call that is refused with anything but 401 and 429 (nothing configured, disabled, no answer). `authorizer`: it never reaches the
@@ -135,7 +147,7 @@ export class HeadgateAuthorizer extends Construct {
       memorySizeMb: 1024,
       environment: environmentOf(props, Stack.of(this)),
     });
-    props.table.grantAcquire(this.function.lambda, { namespace: props.namespace });
+    if (props.acquiredBy !== 'integration') props.table.grantAcquire(this.function.lambda, { namespace: props.namespace });
     props.table.grantItems(this.function.lambda, credentialKeysOf(props.namespace ?? DEFAULT_NAMESPACE), ['BatchGetItem']);
     this.authorizer = new RequestAuthorizer(this, 'RequestAuthorizer', {
       handler: this.function.lambda,
@@ -168,11 +180,12 @@ function environmentOf(props: HeadgateAuthorizerProps, stack: Stack): Record<str
     HEADGATE_KEYS: props.keys,
     HEADGATE_UNKNOWN_KEYS_PER_SECOND: unknownKeysPerSecond?.toString(),
     HEADGATE_PROXY_SECRET_SHA256: props.proxySecretSha256,
+    HEADGATE_ACQUIRED_BY: props.acquiredBy,
     HEADGATE_RESOURCE: props.resource,
     // Not JSON.stringify: a name may be known only when the stack is deployed.
     HEADGATE_ESTIMATES: props.estimates && stack.toJsonString(props.estimates),
     HEADGATE_CLIENT_ESTIMATES: believeClients === undefined ? undefined : believeClients ? 'believed' : 'ignored',
-    HEADGATE_ON_UNAVAILABLE: typeof onUnavailable === 'object' ? `local:${onUnavailable.local.share}` : onUnavailable,
+    HEADGATE_ON_UNAVAILABLE: whenUnavailableText(onUnavailable),
     HEADGATE_REFUSED_BY: props.refusedBy ?? 'authorizer',
   };
   return Object.fromEntries(

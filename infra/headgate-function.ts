@@ -93,6 +93,16 @@ export function functionOptions(options: HeadgateFunctionOptions): HeadgateFunct
   };
 }
 
+/**
+ * What becomes of a known caller's call while the table gives no answer: refused with 503, let through uncounted, or held to a share of its limits
+ * in the process (0.1 unless given).
+ */
+export type WhenUnavailable = 'deny' | 'allow' | 'local' | { readonly local: { readonly share: number } };
+
+/** As functions read it in HEADGATE_ON_UNAVAILABLE. */
+export const whenUnavailableText = (policy: WhenUnavailable | undefined): string | undefined =>
+  typeof policy === 'object' ? `local:${policy.local.share}` : policy;
+
 export interface HeadgateFunctionProps extends HeadgateFunctionOptions {
   readonly handler: HandlerName;
   readonly description: string;
@@ -103,7 +113,7 @@ export interface HeadgateFunctionProps extends HeadgateFunctionOptions {
    * The secret that signs leases; the function may read it and finds its id in HEADGATE_LEASE_KEY_SECRET.
    * @default - the function deals with no leases
    */
-  readonly leaseKey?: ISecret;
+  readonly leaseKey?: ISecret | undefined;
 
   /**
    * Variables beside those that every handler gets.

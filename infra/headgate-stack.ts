@@ -79,19 +79,17 @@ export class HeadgateStack extends Stack {
       budgetAlerts: props.budgetAlerts,
     });
     this.api = new HeadgateApi(this, 'Http', { ...options, ...props.http, leaseKey: this.leaseKey });
-    this.authorizer = new HeadgateAuthorizer(this, 'Access', {
-      ...options,
-      ...props.access,
-      leaseKey: this.leaseKey,
-      refusedBy: 'integration',
-    });
+    const access: AuthorizerOptions = { acquiredBy: 'integration', ...props.access };
+    const leaseKey = access.acquiredBy === 'authorizer' ? this.leaseKey : undefined;
+    this.authorizer = new HeadgateAuthorizer(this, 'Access', { ...options, ...access, leaseKey, refusedBy: 'integration' });
     this.gateway = new LlmGateway(this, 'Llm', {
       ...options,
-      leaseKey: this.leaseKey,
+      leaseKey,
       restApi: this.api.restApi,
       authorizer: this.authorizer,
       upstreams: props.upstreams,
       prices: props.prices,
+      onUnavailable: access.onUnavailable,
     });
 
     const { namespace, monitoring = {} } = props;

@@ -4,7 +4,13 @@ import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { type ISecret, Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import type { HeadgateAuthorizer } from './headgate-authorizer.js';
-import { functionOptions, HeadgateFunction, type HeadgateFunctionOptions } from './headgate-function.js';
+import {
+  functionOptions,
+  HeadgateFunction,
+  type HeadgateFunctionOptions,
+  type WhenUnavailable,
+  whenUnavailableText,
+} from './headgate-function.js';
 
 /** How long a provider is waited for, and for whom. */
 export interface UpstreamPatience {
@@ -89,8 +95,17 @@ export interface LlmGatewayProps extends HeadgateFunctionOptions {
   /** The API that gets the route. It needs `limitResponses`, as `HeadgateApi` has. */
   readonly restApi: RestApi;
   readonly authorizer: HeadgateAuthorizer;
-  /** Verifies the lease that the authorizer passed on. */
-  readonly leaseKey: ISecret;
+  /**
+   * Verifies the lease that the authorizer passed on.
+   * @default - none is: the authorizer leaves it to the gateway to acquire (`acquiredBy`)
+   */
+  readonly leaseKey?: ISecret | undefined;
+
+  /**
+   * What becomes of a call while the table gives no answer, as with the authorizer.
+   * @default 'deny'
+   */
+  readonly onUnavailable?: WhenUnavailable | undefined;
 
   /**
    * Where calls go, by the `{provider}` of their path.
@@ -117,6 +132,7 @@ export class LlmGateway extends Construct {
 
   constructor(scope: Construct, id: string, props: LlmGatewayProps) {
     super(scope, id);
+    const onUnavailable = whenUnavailableText(props.onUnavailable);
     const upstreams = props.upstreams ?? { openai: { baseUrl: 'https://api.openai.com' } };
     this.function = new HeadgateFunction(this, 'Gateway', {
       ...functionOptions(props),
@@ -129,6 +145,7 @@ export class LlmGateway extends Construct {
       environment: {
         HEADGATE_UPSTREAMS: Stack.of(this).toJsonString(upstreams),
         ...(props.prices && { HEADGATE_PRICES: Stack.of(this).toJsonString(props.prices) }),
+        ...(onUnavailable && { HEADGATE_ON_UNAVAILABLE: onUnavailable }),
       },
     });
     props.table.grantAcquire(this.function.lambda, { namespace: props.namespace });

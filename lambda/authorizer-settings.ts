@@ -43,7 +43,11 @@ export interface ResourceSource {
  */
 export type RefusedBy = 'integration' | 'authorizer';
 
+/** Who acquires what a call draws on: the authorizer, before the body is seen, or the integration, which is told the resource in the context. */
+export type AcquiredBy = 'authorizer' | 'integration';
+
 export interface AuthorizerSettings {
+  readonly acquiredBy: AcquiredBy;
   readonly caller: CallerSettings;
   readonly resource: ResourceSource;
   readonly estimates: CallEstimates;
@@ -72,6 +76,7 @@ export function authorizerSettings(env: Environment): AuthorizerSettings {
   const usual = signsLeases ? 'believed' : 'ignored';
   const stated = oneOf('HEADGATE_CLIENT_ESTIMATES', env.HEADGATE_CLIENT_ESTIMATES || usual, ['believed', 'ignored']);
   return {
+    acquiredBy: oneOf('HEADGATE_ACQUIRED_BY', env.HEADGATE_ACQUIRED_BY || 'authorizer', ['authorizer', 'integration']),
     caller,
     resource,
     estimates: estimatesOf(env.HEADGATE_ESTIMATES),

@@ -3,6 +3,7 @@ import { nowMs } from '../lib/clock.js';
 import { InvalidArgument, LimiterUnavailable } from '../lib/errors.js';
 import type { Lease } from '../lib/lease.js';
 import { costsOf } from '../lib/llm/costs.js';
+import { checkName } from '../lib/names.js';
 import { RateLimitExceeded } from '../lib/rate-limit-exceeded.js';
 import { type AuthorizerSettings, authorizerSettings, type ResourceSource } from './authorizer-settings.js';
 import { callEstimate } from './call-estimate.js';
@@ -15,7 +16,7 @@ type Event = APIGatewayRequestAuthorizerEvent;
 
 /**
  * Tells who calls and acquires what can be known without a body: the limits of the resource that the path names, or what else is set up. Allow carries
- * the lease in its context. A denial leaves as Deny, which the API's gateway response turns into a 429 with the headers in the context. What is no
+ * the lease in its context, or, where that is left to the integration, the resource alone. A denial leaves as Deny, which the API's gateway response turns into a 429 with the headers in the context. What is no
  * 429 (nothing configured, no answer from the database) is allowed with the problem in the context, for the integration to answer with; or, where the
  * integration does not do that, kept out here. Throws `Unauthorized` (a 401) for a missing, unknown, revoked or expired key or token.
  */
@@ -67,9 +68,13 @@ function setUp(): SetUp {
 async function admitted(event: Event, caller: Caller, settings: AuthorizerSettings): Promise<APIGatewayAuthorizerResult> {
   const { limiter, tokens, clock, onUnavailable, metrics } = compose();
   const { entity } = caller;
+  const resource = resourceOf(event, caller, settings.resource);
+  if (settings.acquiredBy === 'integration') {
+    checkName(resource, 'resource');
+    return policy(event, 'Allow', entity, { resource });
+  }
   // Before anything is charged: a lease that cannot be signed could never be given back.
   const signer = settings.signsLeases ? await tokens() : undefined;
-  const resource = resourceOf(event, caller, settings.resource);
   const estimate = callEstimate(event, resource, settings);
   let lease: Lease;
   try {

@@ -5,7 +5,7 @@ import { nowMs } from '../lib/clock.js';
 import { type Problem, problem } from '../lib/http/problem.js';
 import type { Lease } from '../lib/lease.js';
 import { NO_TOKENS, settledCosts } from '../lib/llm/costs.js';
-import { byCharacters } from '../lib/llm/estimate.js';
+import { byCharacters, estimateOf } from '../lib/llm/estimate.js';
 import { type Ended, type Meter, metered, meterOf } from '../lib/llm/metered-stream.js';
 import { openAiApi } from '../lib/llm/openai.js';
 import type { PriceTable } from '../lib/llm/prices.js';
@@ -22,9 +22,10 @@ import { answerOf } from './upstream-request.js';
 import { type Upstream, upstreamsOf } from './upstreams.js';
 
 /**
- * Forwards a call to its provider and settles it by the answer's real usage. The authorizer acquired the provider's limits; here the model's are
- * acquired with an estimate from the body, and both leases are settled at the end of the answer, also when the client has gone by then. Limits that count
- * money are charged by the price of the model; the provider's only then, for the authorizer does not know the model.
+ * Forwards a call to its provider and settles it by the answer's real usage. The model's limits are acquired with an estimate from the body, and the
+ * provider's beside them where the authorizer left them to this function; where it acquired them itself, its lease is settled with the model's. That is
+ * at the end of the answer, also when the client has gone by then. Limits that count money are charged by the price of the model; on a lease of the
+ * authorizer only at the end, for it does not know the model.
  */
 export const handler = streamed(respond, printMetrics);
 
@@ -51,7 +52,7 @@ async function respond(event: APIGatewayProxyEvent, invocation: Invocation): Pro
     const entity = admitted(context);
     const target = targetUrl(event, upstream);
     const metering = meteringOf(event, target);
-    limited = metering && (await limitedBy(entity, metering.call, leases, upstream));
+    limited = await limitedBy(entity, metering?.call, { leases, left: context.resource, upstream });
     return await forwarded(event, { upstream, target, metering, ends: limited ?? only(leases), invocation });
   } catch (error) {
     // A request that was not made consumed nothing: neither here nor with the authorizer.
@@ -122,27 +123,44 @@ async function reopened(token: string): Promise<Lease> {
   return limiter.reopen((await tokens()).verify(token, nowMs(clock)));
 }
 
-/** Acquires the model's limits beside the leases there are, with an estimate of the call. */
-function limitedBy(
+interface Before {
+  /** Of the authorizer. */
+  readonly leases: readonly Lease[];
+  /** The resource, such as the provider, that the authorizer left to be acquired here. Undefined: none. */
+  readonly left: string | undefined;
+  readonly upstream: Upstream;
+}
+
+/** Acquires the model's limits, with an estimate of the call, and those that the authorizer left; undefined where there are neither. */
+async function limitedBy(
   entity: string,
-  { model, content }: PreparedCall,
-  leases: readonly Lease[],
-  { feedback }: Upstream,
-): Promise<LimitedCall> {
+  call: PreparedCall | undefined,
+  { leases, left, upstream }: Before,
+): Promise<LimitedCall | undefined> {
+  const { limiter } = compose();
+  if (call !== undefined) {
+    const { model, content } = call;
+    const { feedback } = upstream;
+    const priced = { model, content, estimate: estimate(content), prices: pricesGiven };
+    return limitCall({ limiter, entity, resource: model, alsoOn: left, ...priced, leases, feedback });
+  }
+  if (left === undefined) return undefined;
   return limitCall({
-    limiter: compose().limiter,
+    limiter,
     entity,
-    resource: model,
-    model,
-    content,
-    estimate: estimate(content),
-    prices: () => {
-      prices ??= pricesOf(process.env.HEADGATE_PRICES);
-      return prices;
-    },
-    leases,
-    feedback,
+    resource: left,
+    model: left,
+    ...FREE,
+    prices: () => ({ [left]: { input: 0, output: 0 } }),
   });
+}
+
+/** A call that costs no tokens, such as for the list of models. */
+const FREE = { content: { statedOutputTokens: undefined, answers: 1, hasOutput: false }, estimate: estimateOf(0, 0) };
+
+function pricesGiven(): PriceTable {
+  prices ??= pricesOf(process.env.HEADGATE_PRICES);
+  return prices;
 }
 
 interface Forwarded {

@@ -90,6 +90,8 @@ async function loaded(
     HEADGATE_NAMESPACE: options.namespace,
     // DynamoDB Local on a busy machine is slower than DynamoDB.
     HEADGATE_DEADLINE_MS: '10000',
+    // As in the stack.
+    HEADGATE_ACQUIRED_BY: 'integration',
     HEADGATE_LEASE_KEY: randomBytes(32).toString('hex'),
     HEADGATE_UPSTREAMS: JSON.stringify(
       Object.fromEntries(

@@ -20,6 +20,8 @@ export interface AskedCall {
   readonly entity: string;
   /** Whose limits: the model's, unless told otherwise. */
   readonly resource: string;
+  /** A resource that the call draws on as well, at the same time, such as its provider. Not for calls that wait: one would be held while the other is waited for. */
+  readonly alsoOn?: string | undefined;
   /** Whose prices. */
   readonly model: string;
   readonly content: Pick<CallContent, 'statedOutputTokens' | 'answers' | 'hasOutput'>;
@@ -44,59 +46,84 @@ export interface AskedCall {
  * `tryAcquire` throws; then nothing is consumed, and what was acquired before is still held.
  */
 export async function limitCall(asked: AskedCall): Promise<LimitedCall> {
-  const { limiter, entity, resource, model, estimate, prices, leases = [] } = asked;
-  const waiting = {
-    ...(asked.maxWaitMs !== undefined && { maxWaitMs: asked.maxWaitMs }),
-    ...(asked.priority !== undefined && { priority: asked.priority }),
-    ...(asked.signal !== undefined && { signal: asked.signal }),
-  };
-  let levels: readonly Level[];
-  try {
-    levels = await limiter.limits({ entity, resource });
-  } catch (error) {
-    if (!(error instanceof LimiterUnavailable)) throw error;
-    return letThrough(await uncounted(limiter, { entity, resource, ...waiting }, error), asked, undefined, []);
-  }
-  const limits = levels.flatMap((level) => level.limits);
-  const stored = levels.find((level) => level.prices !== undefined)?.prices;
+  const { limiter, entity, resource, alsoOn, model, prices, leases = [] } = asked;
+  const resources = alsoOn === undefined ? [resource] : [resource, alsoOn];
+  const read = await Promise.all(resources.map((one) => limitsOn(one, asked)));
+  const [own] = read;
+  const levels = read.flatMap((limits) => limits.levels);
+  const stored = own?.levels.find((level) => level.prices !== undefined)?.prices;
   const table = () => (stored === undefined ? prices() : { [model]: stored });
-  const price = await callPrice(model, [...limits, ...leases.flatMap(({ counts }) => counts)], table, async () => [
+  const counted = [...levels.flatMap(({ limits }) => limits), ...leases.flatMap(({ counts }) => counts)];
+  const price = await callPrice(model, counted, table, async () => [
     ...levels,
     ...(await Promise.all(leases.map((lease) => limiter.limits({ entity, resource: lease.resource })))).flat(),
   ]);
-  const outcome = await limiter.tryAcquire({
-    entity,
-    resource,
-    contextTokens: estimate.totalTokens,
-    consume: reservedCosts(levels, asked, price),
-    ...waiting,
-  });
-  return letThrough(outcome, asked, price, levels);
+  const acquired = await allGranted(read.map(({ acquire }) => acquire(price)));
+  return new LimitedCall(acquired, asked, price, asked.feedback?.begun(resource, own?.levels ?? []));
 }
 
-function letThrough(outcome: Outcome, asked: AskedCall, price: CallPrice | undefined, levels: readonly Level[]): LimitedCall {
-  if (!outcome.granted) throw new RateLimitExceeded(outcome.denial);
-  return new LimitedCall(outcome.lease, asked.leases ?? [], asked, price, asked.feedback?.begun(asked.resource, levels));
+/** The limits on one resource, and how they are acquired. */
+interface ReadLimits {
+  readonly levels: readonly Level[];
+  readonly acquire: (price: CallPrice | undefined) => Promise<Outcome>;
+}
+
+/** Where no limits can be read, `onUnavailable` decides. */
+async function limitsOn(resource: string, asked: AskedCall): Promise<ReadLimits> {
+  const { limiter, entity, estimate, maxWaitMs, priority, signal } = asked;
+  const request = {
+    entity,
+    resource,
+    ...(maxWaitMs !== undefined && { maxWaitMs }),
+    ...(priority !== undefined && { priority }),
+    ...(signal !== undefined && { signal }),
+  };
+  try {
+    const levels = await limiter.limits({ entity, resource });
+    return {
+      levels,
+      acquire: (price) =>
+        limiter.tryAcquire({
+          ...request,
+          contextTokens: estimate.totalTokens,
+          consume: reservedCosts(levels, asked, price),
+        }),
+    };
+  } catch (error) {
+    if (!(error instanceof LimiterUnavailable)) throw error;
+    return { levels: [], acquire: () => uncounted(limiter, request, error) };
+  }
+}
+
+/** The leases of all, or those that were granted given back: throws what kept a call out, of denials the longest. */
+async function allGranted(asked: readonly Promise<Outcome>[]): Promise<readonly Lease[]> {
+  const outcomes = await Promise.allSettled(asked);
+  const answers = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+  const leases = answers.flatMap((answer) => (answer.granted ? [answer.lease] : []));
+  if (leases.length === asked.length) return leases;
+  await Promise.all(leases.map((lease) => lease.release()));
+  const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
+  const denials = answers.flatMap((answer) => (answer.granted ? [] : [answer.denial]));
+  throw new RateLimitExceeded(denials.reduce((longest, one) => (one.retryAfterMs > longest.retryAfterMs ? one : longest)));
 }
 
 /** A call that was let through. It is to be ended once, however it went. */
 export class LimitedCall {
-  readonly #own: Lease;
-  readonly #others: readonly Lease[];
-  readonly #asked: Pick<AskedCall, 'estimate' | 'learn'>;
+  /** The first on the call's own resource. */
+  readonly #acquired: readonly Lease[];
+  readonly #asked: Pick<AskedCall, 'estimate' | 'learn' | 'leases'>;
   readonly #price: CallPrice | undefined;
   /** To be told when the call is sent, and what headers answer it. Undefined: nobody listens. */
   readonly feedback: FeedbackOfCall | undefined;
 
   constructor(
-    own: Lease,
-    others: readonly Lease[],
-    asked: Pick<AskedCall, 'estimate' | 'learn'>,
+    acquired: readonly Lease[],
+    asked: Pick<AskedCall, 'estimate' | 'learn' | 'leases'>,
     price: CallPrice | undefined,
     feedback: FeedbackOfCall | undefined,
   ) {
-    this.#own = own;
-    this.#others = others;
+    this.#acquired = acquired;
     this.#asked = asked;
     this.#price = price;
     this.feedback = feedback;
@@ -109,7 +136,7 @@ export class LimitedCall {
 
   /** Milliseconds that it waited. */
   get waitedMs(): number {
-    return this.#own.waitedMs;
+    return Math.max(...this.#acquired.map(({ waitedMs }) => waitedMs));
   }
 
   /**
@@ -118,12 +145,13 @@ export class LimitedCall {
    */
   async end(usage: CallTokens | undefined): Promise<void> {
     if (usage !== undefined && usage !== NO_TOKENS) this.#asked.learn?.(usage);
+    const told = this.feedback?.ended();
     await Promise.all([
-      this.#own.end(
-        usage === undefined ? {} : settledCosts(this.#own.counts, usage, this.#price?.(usage)),
-        this.feedback?.ended(),
-      ),
-      ...this.#others.map((lease) => lease.end(this.#settledOn(lease, usage))),
+      ...this.#acquired.map((lease, index) => {
+        const used = usage === undefined ? {} : settledCosts(lease.counts, usage, this.#price?.(usage));
+        return lease.end(used, index === 0 ? told : undefined);
+      }),
+      ...this.#before.map((lease) => lease.end(this.#settledOn(lease, usage))),
     ]);
   }
 
@@ -133,11 +161,16 @@ export class LimitedCall {
     await Promise.all(this.#leases.map((lease) => lease.release()));
   }
 
-  get #leases(): readonly Lease[] {
-    return [...this.#others, this.#own];
+  /** What was acquired before. */
+  get #before(): readonly Lease[] {
+    return this.#asked.leases ?? [];
   }
 
-  /** Who acquired the others knew no model, so no price: money is charged only here. */
+  get #leases(): readonly Lease[] {
+    return [...this.#before, ...this.#acquired.toReversed()];
+  }
+
+  /** Who acquired before knew no model, so no price: money is charged only here. */
   #settledOn({ counts }: Lease, usage: CallTokens | undefined): Tokens {
     if (usage !== undefined) return settledCosts(counts, usage, this.#price?.(usage));
     return settledCosts(counts.filter(countsMoney), NO_TOKENS, this.#price?.(this.#asked.estimate));

@@ -63,7 +63,7 @@ export function costOfLoad(load: Load, prices: PriceList): Cost {
   inRange('uncachedPercent', uncachedPercent, 0, 100, 'number');
   inRange('functionMs', functionMs, 1, 900_000);
 
-  // The authorizer draws on the provider's limits, the gateway on the model's.
+  // The gateway draws on the provider's limits and the model's.
   const acquires = requests * (via === 'gateway' ? 2 : 1);
   const acquired = acquires * levels;
   const settledBuckets = settle ? acquired : 0;

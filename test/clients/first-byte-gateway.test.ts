@@ -17,14 +17,21 @@ type Context = Record<string, string>;
 
 let database: HeldDatabase;
 let gateway: DeployedGateway;
-let authorize: Authorize;
+/** As in the stack, and one that acquires the provider's limits itself. */
+let authorize: Record<'leaving' | 'acquiring', Authorize>;
 let entity: string;
 let headers: Record<string, string>;
 
 beforeAll(async () => {
   database = await HeldDatabase.start();
   gateway = await DeployedGateway.start('streaming', () => ({ environment: { AWS_ENDPOINT_URL_DYNAMODB: database.url } }));
-  ({ handler: authorize } = await coldStart(() => import('../../lambda/authorizer.js')));
+  const authorizer = async (acquiredBy: string): Promise<Authorize> => {
+    const { handler } = await coldStart(() => import('../../lambda/authorizer.js'), { HEADGATE_ACQUIRED_BY: acquiredBy });
+    // The environment is read at the first call.
+    await handler(authorizerEvent()).catch(() => {});
+    return handler;
+  };
+  authorize = { leaving: await authorizer('integration'), acquiring: await authorizer('authorizer') };
   entity = await gateway.limited({ model: [Limit.perHour('tph', 1_000_000)], provider: [Limit.perHour('rph', 1_000)] });
   headers = { authorization: `Bearer ${(await gateway.admin.createKey({ entity })).secret}` };
 });
@@ -42,12 +49,14 @@ afterAll(async () => {
 const ASKED = asking({ stream: true, stream_options: { include_usage: true } });
 
 /** What the authorizer puts into the context of a call, and what it asked the database for it. */
-async function authorized(): Promise<{ readonly context: Context; readonly asked: readonly string[] }> {
+async function authorized(
+  by: keyof typeof authorize = 'leaving',
+): Promise<{ readonly context: Context; readonly asked: readonly string[] }> {
   const { authorizer: _, ...route } = chatEvent({ headers }).requestContext;
   const { resource, path, pathParameters } = chatEvent({ headers });
   database.take();
   const event = authorizerEvent({ method: route.httpMethod, resource, path, pathParameters: pathParameters as Context, headers });
-  const { context } = await authorize(event);
+  const { context } = await authorize[by](event);
   return { context: context as Context, asked: database.take() };
 }
 
@@ -64,27 +73,38 @@ async function askedBefore(context: Context): Promise<readonly string[]> {
 }
 
 describe('the first byte of an answer through the gateway', () => {
-  it('waits for one call in the authorizer and one in the gateway, and for the readings of cold starts', async () => {
+  it('waits for both writes of the gateway at the same time, and for nothing in the authorizer but the key of a cold start', async () => {
     const cold = await authorized();
-    expect(cold.context).toHaveProperty('lease');
-    expect(cold.asked).toEqual(['BatchGetItem', 'BatchGetItem', 'UpdateItem']);
-    expect(await askedBefore(cold.context)).toEqual(['BatchGetItem', 'UpdateItem']);
+    expect(cold.asked).toEqual(['BatchGetItem']);
+    expect(await askedBefore(cold.context)).toEqual(['BatchGetItem', 'BatchGetItem', 'UpdateItem', 'UpdateItem']);
 
     const warm = await authorized();
-    expect(warm.context).toHaveProperty('lease');
-    expect(warm.asked).toEqual(['UpdateItem']);
-    expect(await askedBefore(warm.context)).toEqual(['UpdateItem']);
+    expect(warm.asked).toEqual([]);
+    expect(await askedBefore(warm.context)).toEqual(['UpdateItem', 'UpdateItem']);
+
+    // Neither is answered, and yet both were asked.
+    database.pass(0);
+    gateway.upstream.reset();
+    const call = gateway.invoke(chatEvent({ authorizer: warm.context, body: ASKED }));
+    await vi.waitFor(() => expect(database.held).toHaveLength(2));
+    expect(gateway.upstream.arrived).toEqual([]);
+    database.passAll();
+    expect((await call).status).toBe(200);
   });
 
-  it('waits for one call where the authorizer acquired nothing', async () => {
-    await askedBefore({ entity });
-    expect(await askedBefore({ entity })).toEqual(['UpdateItem']);
+  it('waits for one call more where the authorizer acquires', async () => {
+    await authorized('acquiring');
+    const { context, asked } = await authorized('acquiring');
+    expect(context).toHaveProperty('lease');
+    expect(asked).toEqual(['UpdateItem']);
+    expect(await askedBefore(context)).toEqual(['UpdateItem']);
   });
 
   it.each(SETTLED)('and all bytes after it wait for none, of $name', async ({ pieces }) => {
     const { context } = await authorized();
     await askedBefore({ entity });
-    database.pass(1);
+    // What it acquires on the model and on the provider.
+    database.pass(2);
     const body = dueAtOnce(pieces);
     gateway.upstream.answer = async (response) => {
       response.writeHead(200, { 'content-type': STREAM_TYPE });

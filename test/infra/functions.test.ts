@@ -55,12 +55,18 @@ describe('access to the table’s items', () => {
       handler: 'api',
       actions: ['BatchGetItem', 'ConditionCheckItem', 'DeleteItem', 'GetItem', 'PutItem', 'Query', 'UpdateItem'],
     },
-    { handler: 'authorizer', actions: ['BatchGetItem', 'GetItem', 'UpdateItem'] },
+    { handler: 'authorizer', actions: ['BatchGetItem'] },
     { handler: 'gateway', actions: ['BatchGetItem', 'GetItem', 'UpdateItem'] },
     { handler: 'aggregator', actions: ['UpdateItem'] },
   ] as const)('is no more than $actions for $handler', ({ handler, actions }) => {
     const granted = itemStatements(handler).flatMap(({ Action }) => Action);
     expect([...new Set(granted)].sort()).toEqual(actions.map((action) => `dynamodb:${action}`));
+  });
+
+  it('is that of the gateway for an authorizer that acquires', () => {
+    const granted = itemStatements('authorizer', stackTemplate({ access: { acquiredBy: 'authorizer' } }));
+    const actions = ['BatchGetItem', 'GetItem', 'UpdateItem'].map((action) => `dynamodb:${action}`);
+    expect([...new Set(granted.flatMap(({ Action }) => Action))].sort()).toEqual(actions);
   });
 
   it.each([
@@ -92,16 +98,30 @@ describe('the lease key', () => {
     expect([GenerateSecretString.PasswordLength, SecretString]).toEqual([64, undefined]);
   });
 
-  it.each(['api', 'authorizer', 'gateway'] as const)('is named to the %s function, which may read it', (handler) => {
-    expect(environmentOf(handler).HEADGATE_LEASE_KEY_SECRET).toEqual({ Ref: leaseKeyId });
-    const reading = statementsOf(template, handler).filter(({ Action }) => Action.includes('secretsmanager:GetSecretValue'));
+  const authorizerAcquires = stackTemplate({ access: { acquiredBy: 'authorizer' } });
+
+  it.each([
+    { handler: 'api', of: template, when: 'always' },
+    { handler: 'authorizer', of: authorizerAcquires, when: 'where it acquires' },
+    { handler: 'gateway', of: authorizerAcquires, when: 'where the authorizer acquires' },
+  ] as const)('is named to the $handler function, which may read it, $when', ({ handler, of }) => {
+    expect(environmentOf(handler, of).HEADGATE_LEASE_KEY_SECRET).toEqual({ Ref: leaseKeyId });
+    const reading = statementsOf(of, handler).filter(({ Action }) => Action.includes('secretsmanager:GetSecretValue'));
     expect(reading.map(({ Resource }) => Resource)).toEqual([[{ Ref: leaseKeyId }]]);
   });
 
-  it('is unknown to the aggregator', () => {
-    expect(environmentOf('aggregator')).not.toHaveProperty('HEADGATE_LEASE_KEY_SECRET');
-    expect(JSON.stringify(statementsOf(template, 'aggregator'))).not.toContain('secretsmanager:');
+  it.each(['aggregator', 'authorizer', 'gateway'] as const)('is unknown to the %s, which deals with no lease', (handler) => {
+    expect(environmentOf(handler)).not.toHaveProperty('HEADGATE_LEASE_KEY_SECRET');
+    expect(JSON.stringify(statementsOf(template, handler))).not.toContain('secretsmanager:');
   });
+});
+
+it('what becomes of calls without an answer of the table reaches the authorizer and the gateway function', () => {
+  const local = stackTemplate({ access: { onUnavailable: { local: { share: 0.2 } } } });
+  for (const handler of ['authorizer', 'gateway'] as const) {
+    expect(environmentOf(handler, local).HEADGATE_ON_UNAVAILABLE).toBe('local:0.2');
+    expect(environmentOf(handler)).not.toHaveProperty('HEADGATE_ON_UNAVAILABLE');
+  }
 });
 
 it('prices reach the gateway function and no other, and only when they are given', () => {

@@ -9,13 +9,24 @@ import { bucketKey, RecordedBuckets } from '../usage/recorded-buckets.js';
 import { allows, type NeededPermission, recordPermissions } from './recorded-calls.js';
 import { type Statement, stackTemplate, statementsOf } from './stack-template.js';
 
+/** The stack, and one whose authorizer acquires. */
 const template = stackTemplate({ namespace: NAMESPACE, budgetAlerts: {} });
+const authorizerAcquires = stackTemplate({ namespace: NAMESPACE, access: { acquiredBy: 'authorizer' } });
 const stub = new EventStub();
-const needed: Record<'api' | 'authorizer' | 'aggregator', NeededPermission[]> = { api: [], authorizer: [], aggregator: [] };
+const needed: Record<'api' | 'authorizer' | 'acquiringAuthorizer' | 'aggregator', NeededPermission[]> = {
+  api: [],
+  authorizer: [],
+  acquiringAuthorizer: [],
+  aggregator: [],
+};
 
-/** A handler as a cold start loads it, what it sends from then on noted. */
-async function recorded<Module>(role: keyof typeof needed, load: () => Promise<Module>): Promise<Module> {
-  const module = await coldStart(load);
+/** A handler as a cold start loads it, what it sends from then on noted. `more`: what its environment has besides. */
+async function recorded<Module>(
+  role: keyof typeof needed,
+  load: () => Promise<Module>,
+  more: Readonly<Record<string, string>> = {},
+): Promise<Module> {
+  const module = await coldStart(load, more);
   const { compose } = await import('../../lambda/compose.js');
   needed[role] = recordPermissions(compose().client);
   return module;
@@ -47,7 +58,6 @@ beforeAll(async () => {
   await ask(of('/v1/entities/{entity}', { entity: 'team' }, 'DELETE'));
   await ask({ resource: '/v1/audit', path: '/v1/audit' });
 
-  const authorizer = await recorded('authorizer', () => import('../../lambda/authorizer.js'));
   const call = (): APIGatewayRequestAuthorizerEvent =>
     authorizerEvent({
       method: 'POST',
@@ -56,7 +66,13 @@ beforeAll(async () => {
       pathParameters: { provider: 'openai', path: 'v1/chat/completions' },
       headers: { 'x-api-key': secret },
     });
-  await authorizer.handler(call());
+  for (const [role, acquiredBy] of [
+    ['acquiringAuthorizer', 'authorizer'],
+    ['authorizer', 'integration'],
+  ] as const) {
+    const authorizer = await recorded(role, () => import('../../lambda/authorizer.js'), { HEADGATE_ACQUIRED_BY: acquiredBy });
+    await authorizer.handler(call());
+  }
 
   const aggregator = await recorded('aggregator', () => import('../../lambda/aggregator.js'));
   const record = new RecordedBuckets().write(bucketKey({ namespace: NAMESPACE, entity: 'acme' }), {
@@ -75,10 +91,14 @@ afterAll(() => stub.stop());
 
 const onTable = (statements: readonly Statement[]) => statements.filter(({ Condition }) => Condition !== undefined);
 
-it.each(['api', 'authorizer', 'aggregator'] as const)('the role of the %s function suffices for what it really sent', (role) => {
-  const statements = onTable(statementsOf(template, role));
-  expect(needed[role].length).toBeGreaterThan(2);
-  expect(needed[role].filter((permission) => !allows(statements, permission))).toEqual([]);
+it.each([
+  { role: 'api', sends: 'much', least: 3, statements: statementsOf(template, 'api') },
+  { role: 'aggregator', sends: 'much', least: 3, statements: statementsOf(template, 'aggregator') },
+  { role: 'authorizer', sends: 'a reading of keys', least: 1, statements: statementsOf(template, 'authorizer') },
+  { role: 'acquiringAuthorizer', sends: 'more', least: 3, statements: statementsOf(authorizerAcquires, 'authorizer') },
+] as const)('the role of $role suffices for what it really sent: $sends', ({ role, least, statements }) => {
+  expect(needed[role].length).toBeGreaterThanOrEqual(least);
+  expect(needed[role].filter((permission) => !allows(onTable(statements), permission))).toEqual([]);
 });
 
 it('the role of the aggregator may do nothing with items that it did not do', () => {

@@ -81,6 +81,12 @@ describe('on an API of one’s own', () => {
       { actions: ['dynamodb:BatchGetItem'], resource: { 'Fn::GetAtt': [tableId, 'Arn'] }, keys: [escaped('key#*')] },
     ]);
   });
+
+  it('its role may read keys, and nothing else of the table, where the integration acquires', () => {
+    expect(tableStatements(ownApi({ namespace: 'a*', acquiredBy: 'integration' }))).toMatchObject([
+      { actions: ['dynamodb:BatchGetItem'], keys: [escaped('key#*')] },
+    ]);
+  });
 });
 
 /** A partition of the namespace `a*` as a policy writes it: the asterisk is no wildcard there. */
@@ -131,6 +137,7 @@ describe('its settings', () => {
       },
       keys: 'generated',
       unknownKeysPerSecond: 3,
+      acquiredBy: 'integration',
       resource: 'claim:model',
       estimates: { o3: { outputTokens: 900 }, 'gpt-4o': 700 },
       believeClients: true,
@@ -139,6 +146,7 @@ describe('its settings', () => {
     });
     const environment = environmentOf(template);
     expect(authorizerSettings(environment)).toEqual({
+      acquiredBy: 'integration',
       caller: {
         keys: { format: 'generated', unknownPerSecond: 3 },
         jwt: {
@@ -197,12 +205,17 @@ describe('its settings', () => {
   });
 });
 
-it('in Headgate’s own stack the gateway answers what is refused, and callers are told as the stack is told', () => {
+it('in Headgate’s own stack the gateway acquires and answers what is refused, and callers are told as the stack is told', () => {
   const access = { tokens: { issuer: 'https://id.example.com', audiences: ['us'] } };
   const functions = resourcesOf(stackTemplate({ access }), 'AWS::Lambda::Function').filter(
     ({ Properties }) => Properties.Environment?.Variables?.HEADGATE_REFUSED_BY,
   );
   expect(functions.map(({ Properties }) => authorizerSettings(Properties.Environment.Variables))).toMatchObject([
-    { refusedBy: 'integration', signsLeases: true, caller: { jwt: { issuer: 'https://id.example.com' } } },
+    {
+      acquiredBy: 'integration',
+      refusedBy: 'integration',
+      signsLeases: false,
+      caller: { jwt: { issuer: 'https://id.example.com' } },
+    },
   ]);
 });

@@ -9,6 +9,7 @@ type Environment = Readonly<Record<string, string>>;
 describe('without any variable', () => {
   it('keys of any form name the entity, the path parameter {provider} the resource, and no lease is signed', () => {
     expect(authorizerSettings({})).toEqual({
+      acquiredBy: 'authorizer',
       caller: { keys: { format: 'any', unknownPerSecond: 10 }, jwt: undefined, proxy: undefined },
       resource: { from: 'path', name: 'provider' },
       estimates: new Map(),
@@ -78,6 +79,7 @@ it.each<{ variable: string; when: string; env: Environment }>([
   { variable: 'HEADGATE_RESOURCE', when: 'has no name', env: { HEADGATE_RESOURCE: 'path' } },
   { variable: 'HEADGATE_RESOURCE', when: 'is no resource', env: { HEADGATE_RESOURCE: 'fixed:a#b' } },
   { variable: 'HEADGATE_RESOURCE', when: 'is a claim of no token', env: { HEADGATE_RESOURCE: 'claim:model' } },
+  { variable: 'HEADGATE_ACQUIRED_BY', when: 'is another', env: { HEADGATE_ACQUIRED_BY: 'gateway' } },
   { variable: 'HEADGATE_REFUSED_BY', when: 'is another', env: { HEADGATE_REFUSED_BY: 'nobody' } },
   { variable: 'HEADGATE_CLIENT_ESTIMATES', when: 'is another', env: { HEADGATE_CLIENT_ESTIMATES: 'true' } },
   { variable: 'HEADGATE_ESTIMATES', when: 'is no JSON', env: { HEADGATE_ESTIMATES: '{' } },

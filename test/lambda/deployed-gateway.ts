@@ -115,14 +115,19 @@ export class DeployedGateway {
     return entity;
   }
 
-  /** What the authorizer's Allow puts into the context of an entity's call. */
+  /** The context of an entity's call where the authorizer acquired the provider's limits itself. */
   async admitted(entity: string, consume: Readonly<Record<string, number>> = { rpm: 1 }): Promise<Record<string, string>> {
     const lease = await this.#limiter().acquire({ entity, resource: 'openai', consume });
     return { entity, principalId: entity, lease: tokens.sign(lease, Date.now()) };
   }
 
-  /** The answer to a call of a new or given entity, let in by the authorizer. */
+  /** The answer to a call of an entity that the authorizer let in, as in the stack: what it draws on was left to the gateway. */
   async call({ entity, ...request }: Request & { readonly entity: string }): Promise<Answer> {
+    return this.invoke(chatEvent({ authorizer: { entity, principalId: entity, resource: 'openai' }, ...request }));
+  }
+
+  /** The same where the authorizer acquired the provider's limits itself. */
+  async callWithLease({ entity, ...request }: Request & { readonly entity: string }): Promise<Answer> {
     return this.invoke(chatEvent({ authorizer: await this.admitted(entity), ...request }));
   }
 

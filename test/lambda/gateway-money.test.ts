@@ -17,6 +17,12 @@ const observed = Limit.custom({ name: 'usd', capacity: 9, refillAmount: 1, refil
 const weights = { cachedInput: 0.1, output: 5 };
 const weighted = Limit.custom({ name: 'tpm', capacity: 1_000, refillAmount: 1, refillPeriodMs: 86_400_000, weights });
 
+/** Who acquired the provider's limits. */
+const WAYS = [
+  { by: 'which it acquires itself', way: 'call' },
+  { by: 'which the authorizer acquired', way: 'callWithLease' },
+] as const;
+
 describe('the gateway with prices', () => {
   let gateway: DeployedGateway;
 
@@ -41,9 +47,9 @@ describe('the gateway with prices', () => {
   };
   const asking = (model: string) => JSON.stringify({ ...CHAT, model });
 
-  it('charges money by the price of the model, on the model’s limits and the provider’s', async () => {
+  it.each(WAYS)('charges money by the price of the model, on the model’s limits and the provider’s, $by', async ({ way }) => {
     const entity = await gateway.limited({ model: [slow('usd', 10_000)], provider: [slow('rpm', 9), slow('usd', 20_000)] });
-    expect((await gateway.call({ entity })).status).toBe(200);
+    expect((await gateway[way]({ entity })).status).toBe(200);
     const spent = 11 * 30 + 22 * 60;
     expect(await gateway.left(entity)).toEqual({ model: { usd: 10_000 - spent }, provider: { rpm: 8, usd: 20_000 - spent } });
   });
@@ -58,17 +64,17 @@ describe('the gateway with prices', () => {
     });
   });
 
-  it('charges the estimate’s price, with the provider too, when the answer tells no usage', async () => {
+  it.each(WAYS)('charges the estimate’s price, with the provider too, when the answer tells no usage, $by', async ({ way }) => {
     answering(200, { id: 'chatcmpl-1' });
     const entity = await gateway.limited({ model: [slow('usd', 10_000)], provider: [slow('rpm', 9), slow('usd', 20_000)] });
-    expect((await gateway.call({ entity })).status).toBe(200);
+    expect((await gateway[way]({ entity })).status).toBe(200);
     expect(await gateway.left(entity)).toEqual({ model: { usd: 4_060 }, provider: { rpm: 8, usd: 14_060 } });
   });
 
-  it('charges nothing for a call that failed', async () => {
+  it.each(WAYS)('charges nothing for a call that failed, $by', async ({ way }) => {
     answering(500, { error: { message: 'no' } });
     const entity = await gateway.limited({ model: [slow('usd', 10_000)], provider: [slow('rpm', 9), slow('usd', 20_000)] });
-    expect((await gateway.call({ entity })).status).toBe(500);
+    expect((await gateway[way]({ entity })).status).toBe(500);
     expect(await gateway.left(entity)).toEqual({ model: { usd: 10_000 }, provider: { rpm: 8, usd: 20_000 } });
   });
 
@@ -78,6 +84,17 @@ describe('the gateway with prices', () => {
     const answer = await gateway.call({ entity });
     expect(answer.status).toBe(429);
     expect(jsonOf(answer).violations).toMatchObject([{ limit: 'usd', counts: 'microUsd', available: 4_350, requested: 5_940 }]);
+  });
+
+  it('denies a call whose estimate is above what is left of the provider’s budget, before the provider is asked', async () => {
+    const entity = await gateway.limited({ model: [slow('rpm', 5)], provider: [slow('usd', 6_000)] });
+    expect((await gateway.call({ entity })).status).toBe(200);
+    gateway.upstream.reset();
+    const answer = await gateway.call({ entity });
+    expect(answer.status).toBe(429);
+    expect(jsonOf(answer).violations).toMatchObject([{ resource: 'openai', limit: 'usd', available: 4_350, requested: 5_940 }]);
+    expect(gateway.upstream.arrived).toEqual([]);
+    expect((await gateway.left(entity)).model).toEqual({ rpm: 4 });
   });
 
   it('refuses a call whose allowed output alone costs more than the whole budget, however absurd it is', async () => {

@@ -23,30 +23,36 @@ describe.each(forms)('a call that is not forwarded, its answer %s', (form) => {
 
   afterAll(() => gateway.stop());
 
-  it('is a 429 with headers that clients know when the model’s limits deny it, and draws on the provider’s no more', async () => {
-    const entity = await gateway.limited();
-    await gateway.admin.setLimits({ entity, resource: 'small' }, [slow('tpm', 150)]);
-    const small = JSON.stringify({ ...CHAT, model: 'small' });
-    gateway.upstream.answer = (response) => response.end('{}');
-    expect((await gateway.call({ entity, body: small })).status).toBe(200);
-    gateway.upstream.reset();
+  it.each([
+    { drawn: 'which it draws on itself', way: 'call' },
+    { drawn: 'which the authorizer drew on', way: 'callWithLease' },
+  ] as const)(
+    'is a 429 with headers that clients know when the model’s limits deny it, and draws on the provider’s no more, $drawn',
+    async ({ way }) => {
+      const entity = await gateway.limited();
+      await gateway.admin.setLimits({ entity, resource: 'small' }, [slow('tpm', 150)]);
+      const small = JSON.stringify({ ...CHAT, model: 'small' });
+      gateway.upstream.answer = (response) => response.end('{}');
+      expect((await gateway[way]({ entity, body: small })).status).toBe(200);
+      gateway.upstream.reset();
 
-    const answer = await gateway.call({ entity, body: small });
-    expect(answer.status).toBe(429);
-    expect(answer.headers.get('content-type')).toBe('application/problem+json');
-    expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(4_319_000);
-    expect(Number(answer.headers.get('retry-after'))).toBeLessThanOrEqual(4_320_000);
-    expect(answer.headers.get('ratelimit')).toBe(`"tpm";r=50;t=${answer.headers.get('retry-after')}`);
-    expect(answer.headers.get('ratelimit-policy')).toBe('"tpm";q=150;w=12960000');
-    expect(answer.headers.get('x-ratelimit-remaining-tokens')).toBe('50');
-    expect(jsonOf(answer)).toMatchObject({
-      status: 429,
-      code: 'RateLimitExceeded',
-      violations: [{ entity, resource: 'small', limit: 'tpm', available: 50, requested: 100 }],
-      error: { type: 'RateLimitExceeded', code: 'RateLimitExceeded', message: expect.stringContaining('tpm') },
-    });
-    expect((await gateway.left(entity)).provider).toEqual({ rpm: 8 });
-  });
+      const answer = await gateway[way]({ entity, body: small });
+      expect(answer.status).toBe(429);
+      expect(answer.headers.get('content-type')).toBe('application/problem+json');
+      expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(4_319_000);
+      expect(Number(answer.headers.get('retry-after'))).toBeLessThanOrEqual(4_320_000);
+      expect(answer.headers.get('ratelimit')).toBe(`"tpm";r=50;t=${answer.headers.get('retry-after')}`);
+      expect(answer.headers.get('ratelimit-policy')).toBe('"tpm";q=150;w=12960000');
+      expect(answer.headers.get('x-ratelimit-remaining-tokens')).toBe('50');
+      expect(jsonOf(answer)).toMatchObject({
+        status: 429,
+        code: 'RateLimitExceeded',
+        violations: [{ entity, resource: 'small', limit: 'tpm', available: 50, requested: 100 }],
+        error: { type: 'RateLimitExceeded', code: 'RateLimitExceeded', message: expect.stringContaining('tpm') },
+      });
+      expect((await gateway.left(entity)).provider).toEqual({ rpm: 8 });
+    },
+  );
 
   it.each<{ when: string; tier: ScopeOptions; disabled?: boolean; status: number; code: string }>([
     { when: 'the model is disabled for the entity', tier: {}, disabled: true, status: 403, code: 'ResourceDisabled' },
@@ -129,7 +135,7 @@ describe.each(forms)('a call that is not forwarded, its answer %s', (form) => {
     'is a $status $code when $when, and gives back what the authorizer drew',
     async ({ request, status, code, param = null }) => {
       const entity = await gateway.limited();
-      const answer = await gateway.call({ entity, ...request });
+      const answer = await gateway.callWithLease({ entity, ...request });
       expect([answer.status, answer.headers.get('content-type')]).toEqual([status, 'application/problem+json']);
       const body = jsonOf(answer);
       expect(body).toMatchObject({ status, code, error: { message: body.detail, type: code, code, param } });
@@ -140,11 +146,11 @@ describe.each(forms)('a call that is not forwarded, its answer %s', (form) => {
   it('is a 413 when its body is above 4 MB, and gives back what the authorizer drew; 4 MB are forwarded', async () => {
     const entity = await gateway.limited();
     const sized = (bytes: number) => JSON.stringify(CHAT).padEnd(bytes, ' ');
-    expect((await gateway.call({ entity, body: sized(4_194_304) })).status).toBe(200);
+    expect((await gateway.callWithLease({ entity, body: sized(4_194_304) })).status).toBe(200);
     expect(gateway.upstream.last.body).toHaveLength(4_194_304);
     gateway.upstream.reset();
     const before = await gateway.left(entity);
-    const answer = await gateway.call({ entity, body: sized(4_194_305) });
+    const answer = await gateway.callWithLease({ entity, body: sized(4_194_305) });
     expect([answer.status, jsonOf(answer).code]).toEqual([413, 'ContentTooLarge']);
     expect(await gateway.left(entity)).toEqual(before);
   });
