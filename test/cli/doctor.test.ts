@@ -140,10 +140,12 @@ describe('headgate doctor', () => {
     const table = await createStreamedTable();
     const minuteAgo = (date: string) => new Date(Date.parse(date) - 60_000).toUTCString();
     const ahead = await doctor(table, { AWS_ENDPOINT_URL_DYNAMODB: await gate([], minuteAgo) });
-    expect(told(ahead).of('clock')).toMatchObject({
-      state: 'warning',
-      found: expect.stringMatching(/^at least (59|60)\d{3} ms ahead of DynamoDB’s$/),
-    });
+    const { state, found } = told(ahead).of('clock') ?? {};
+    const [, atLeastMs] = /^at least (\d+) ms ahead of DynamoDB’s$/.exec(found ?? '') ?? [];
+    expect(state).toBe('warning');
+    // The database tells whole seconds, and its answer takes some time, of which the check believes nothing.
+    expect(Number(atLeastMs)).toBeGreaterThan(50_000);
+    expect(Number(atLeastMs)).toBeLessThan(61_000);
     expect(told(await doctor(table, { AWS_ENDPOINT_URL_DYNAMODB: await gate([]) })).of('clock')).toMatchObject({ state: 'ok' });
   });
 
