@@ -16,9 +16,10 @@ type Event = APIGatewayRequestAuthorizerEvent;
 
 /**
  * Tells who calls and acquires what can be known without a body: the limits of the resource that the path names, or what else is set up. Allow carries
- * the lease in its context, or, where that is left to the integration, the resource alone. A denial leaves as Deny, which the API's gateway response turns into a 429 with the headers in the context. What is no
- * 429 (nothing configured, no answer from the database) is allowed with the problem in the context, for the integration to answer with; or, where the
- * integration does not do that, kept out here. Throws `Unauthorized` (a 401) for a missing, unknown, revoked or expired key or token.
+ * the lease in its context; or, where it is left to the integration to acquire, the resource. A denial leaves as Deny, which the API's gateway response
+ * turns into a 429 with the headers in the context. What is no 429 (nothing configured, no answer from the database) is allowed with the problem in the
+ * context, for the integration to answer with; or, where the integration does not do that, kept out here. Throws `Unauthorized` (a 401) for a missing,
+ * unknown, revoked or expired key or token.
  */
 export const handler = measured(
   authorize,

@@ -20,7 +20,10 @@ export interface AskedCall {
   readonly entity: string;
   /** Whose limits: the model's, unless told otherwise. */
   readonly resource: string;
-  /** A resource that the call draws on as well, at the same time, such as its provider. Not for calls that wait: one would be held while the other is waited for. */
+  /**
+   * A resource that the call draws on as well, at the same time, such as its provider; the same resource is drawn on once. Not for calls that wait: one
+   * would be held while the other is waited for.
+   */
   readonly alsoOn?: string | undefined;
   /** Whose prices. */
   readonly model: string;
@@ -47,7 +50,7 @@ export interface AskedCall {
  */
 export async function limitCall(asked: AskedCall): Promise<LimitedCall> {
   const { limiter, entity, resource, alsoOn, model, prices, leases = [] } = asked;
-  const resources = alsoOn === undefined ? [resource] : [resource, alsoOn];
+  const resources = alsoOn === undefined || alsoOn === resource ? [resource] : [resource, alsoOn];
   const read = await Promise.all(resources.map((one) => limitsOn(one, asked)));
   const [own] = read;
   const levels = read.flatMap((limits) => limits.levels);

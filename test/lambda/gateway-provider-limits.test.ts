@@ -103,6 +103,13 @@ describe.each(forms)('the provider’s limits, left to the gateway, its answers 
     expect(await gateway.left(entity)).toEqual({ model: { rpm: 5, tpm: 1_000 }, provider: { rpm: 9 } });
   });
 
+  it('are drawn on once where they are the model’s', async () => {
+    const entity = await gateway.limited();
+    const answer = await gateway.invoke(chatEvent({ authorizer: { entity, resource: CHAT.model } }));
+    expect(answer.status).toBe(200);
+    expect((await gateway.left(entity)).model).toEqual({ rpm: 4, tpm: 967 });
+  });
+
   it('are those of what the authorizer names, whichever provider is called', async () => {
     const entity = await gateway.limited();
     await gateway.admin.setLimits({ entity, resource: 'search' }, [slow('rpm', 3)]);
