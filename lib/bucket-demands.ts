@@ -38,6 +38,26 @@ export function bucketDemands(configured: readonly Level[], asked: Asked): reado
   return levels.map((level) => splitBucket(level.bypass ? { ...level, limits: [...level.limits, ...counted] } : level, asked));
 }
 
+/**
+ * The most of each limit that a request may take at once: by its priority, of the forms in force now and of their smallest shards, the least over the
+ * levels, at least 1. What nothing bounds, observed or bypassed, is left out.
+ */
+export function mostAtOnce(configured: readonly Level[], asked: Pick<Asked, 'priority' | 'nowMs'>): Tokens {
+  const most = new Map<string, number>();
+  for (const level of configured.map((one) => presentLevel(one, asked.nowMs))) {
+    if (level.bypass) continue;
+    for (const limit of level.limits) {
+      if (limit.mode === 'observe') continue;
+      const held = Math.max(
+        1,
+        shareOf(Math.floor(limit.capacity / (level.shards ?? 1)), level.priorities?.[asked.priority] ?? 1),
+      );
+      most.set(limit.name, Math.min(held, most.get(limit.name) ?? held));
+    }
+  }
+  return Object.fromEntries(most);
+}
+
 /** The level with the forms of its limits that are in force now. */
 function presentLevel(level: Level, nowMs: number): Level {
   if (level.limits.every(({ schedule }) => schedule === undefined)) return level;

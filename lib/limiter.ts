@@ -4,15 +4,16 @@ import { Fallback } from './admission/fallback.js';
 import type { Choice, SplitBucket } from './admission/shard-choice.js';
 import { emptyTally, type Stats, type Tally } from './admission/tally.js';
 import { type Answer, answerTo, type Granted, queuedFs, remainingReports, startOf } from './answer.js';
-import { bucketDemands } from './bucket-demands.js';
+import { bucketDemands, mostAtOnce } from './bucket-demands.js';
 import { type Clock, correctedByMs, nowFs, nowMs, steadyMs } from './clock.js';
 import type { CacheStats } from './config/item-cache.js';
+import type { Priority } from './config/priorities.js';
 import { carried, type Level, Resolution, type Resolved } from './config/resolution.js';
 import { checkContext } from './context-tokens.js';
 import type { Limit } from './core/limit.js';
 import { MOST_SHARDS } from './core/shards.js';
 import { FS_PER_MS } from './core/time.js';
-import { InvalidArgument, LimiterUnavailable } from './errors.js';
+import { InvalidArgument } from './errors.js';
 import { Lease, type PostDifferences, type Tokens } from './lease.js';
 import { EventTeller } from './limiter-event.js';
 import { type RateLimiterOptions, type Settings, settingsOf } from './limiter-options.js';
@@ -30,6 +31,7 @@ import {
 import { availableIn, denialIn, type LevelStanding, readStanding, statusesOf, waitMsIn } from './standing.js';
 import { dateOf, type Status } from './status.js';
 import { StoreFailure } from './store/store.js';
+import { orUnavailable, unavailable } from './unavailable.js';
 
 /** What a request came to: a lease, or the reasons why not. */
 export type Outcome = { readonly granted: true; readonly lease: Lease } | { readonly granted: false; readonly denial: Denial };
@@ -160,11 +162,14 @@ export class RateLimiter {
 
   /** The limits that apply: one level for the entity, and one for each entity it cascades to. Cached: no call. */
   async limits(subject: Subject): Promise<readonly Level[]> {
-    try {
-      return (await this.#resolved(subject, checkSubject(subject))).levels;
-    } catch (error) {
-      throw error instanceof StoreFailure ? unavailable(error) : error;
-    }
+    return (await this.#resolved(subject, checkSubject(subject)).catch(orUnavailable)).levels;
+  }
+
+  /** The same, and the most of each that a request of a priority may take at once now. `priority`: as of a request. Cached: no call. */
+  async limitsFor(subject: Subject, priority?: Priority): Promise<{ readonly levels: readonly Level[]; readonly most: Tokens }> {
+    const resolved = await this.#resolved(subject, checkSubject(subject)).catch(orUnavailable);
+    const asked = { priority: priority ?? resolved.priority, nowMs: nowMs(this.#clock) };
+    return { levels: resolved.levels, most: mostAtOnce(resolved.levels, asked) };
   }
 
   /** A lease that was granted elsewhere, to be settled or released here. What it says is trusted: verify where it comes from. */
@@ -316,13 +321,9 @@ export class RateLimiter {
     needed: Tokens,
     how?: 'configured',
   ): Promise<readonly LevelStanding[]> {
-    try {
-      const { levels } = await this.#resolved({ entity, resource }, given, how);
-      const buckets = bucketDemands(levels, { ...this.#here(), resource, consume: needed, priority: 'critical' });
-      return await readStanding(this.#admission, buckets, () => nowFs(this.#clock));
-    } catch (error) {
-      throw error instanceof StoreFailure ? unavailable(error) : error;
-    }
+    const { levels } = await this.#resolved({ entity, resource }, given, how).catch(orUnavailable);
+    const buckets = bucketDemands(levels, { ...this.#here(), resource, consume: needed, priority: 'critical' });
+    return readStanding(this.#admission, buckets, () => nowFs(this.#clock)).catch(orUnavailable);
   }
 
   readonly #posted: PostDifferences = async (grant, differences) => {
@@ -345,6 +346,3 @@ export class RateLimiter {
 /** Buckets that one request may decide over. */
 const MOST_BUCKETS = 16;
 const NS_PER_MS = 1e6;
-
-const unavailable = (cause: StoreFailure): LimiterUnavailable =>
-  new LimiterUnavailable(`The limiter could not decide: ${cause.message}`, { cause: cause.cause ?? cause });

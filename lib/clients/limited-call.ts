@@ -1,7 +1,7 @@
 import type { Priority } from '../config/priorities.js';
 import type { Level } from '../config/resolution.js';
 import { LimiterUnavailable } from '../errors.js';
-import type { Lease, Tokens } from '../lease.js';
+import { type Lease, type Tokens, tokensOf } from '../lease.js';
 import type { Outcome, RateLimiter } from '../limiter.js';
 import type { CallContent } from '../llm/call-content.js';
 import type { CallTokens } from '../llm/call-tokens.js';
@@ -82,14 +82,14 @@ async function limitsOn(resource: string, asked: AskedCall): Promise<ReadLimits>
     ...(signal !== undefined && { signal }),
   };
   try {
-    const levels = await limiter.limits({ entity, resource });
+    const { levels, most } = await limiter.limitsFor({ entity, resource }, priority);
     return {
       levels,
       acquire: (price) =>
         limiter.tryAcquire({
           ...request,
           contextTokens: estimate.totalTokens,
-          consume: reservedCosts(levels, asked, price),
+          consume: reservedCosts(levels, most, asked, price),
         }),
     };
   } catch (error) {
@@ -181,31 +181,23 @@ export class LimitedCall {
 }
 
 /**
- * What is acquired for a call: its estimate, but on no limit more than that ever holds, so that a guess alone never keeps a call out for good. The output
+ * What is acquired for a call: its estimate, but on no limit more than that holds, so that a guess alone never keeps a call out for good. The output
  * that the caller itself allows is no guess: where a limit never holds that, the call is refused as `CostExceedsCapacity`.
  */
 function reservedCosts(
   levels: readonly Level[],
-  { content, estimate, isRetry = false, priority = 'normal' }: AskedCall,
+  most: Tokens,
+  { content, estimate, isRetry = false }: AskedCall,
   price: CallPrice | undefined,
 ): Tokens {
   const counted = levels.flatMap(({ limits }) => limits).filter(({ counts }) => !(isRetry && counts === 'requests'));
   const stated = estimateOf(0, content.hasOutput ? (content.statedOutputTokens ?? 0) * content.answers : 0);
   const guessed = costsOf(counted, estimate, price?.(estimate));
   const certain = costsOf(counted, stated, price?.(stated));
-  const most = (name: string): number =>
-    levels
-      .filter(({ bypass }) => bypass !== true)
-      .flatMap(({ limits, shards = 1, priorities }) =>
-        limits
-          .filter((limit) => limit.name === name && limit.mode !== 'observe')
-          .map(({ capacity }) => Math.max(1, Math.floor(Math.floor(capacity / shards) * (priorities?.[priority] ?? 1)))),
-      )
-      .reduce((least, holds) => Math.min(least, holds), Number.MAX_SAFE_INTEGER);
   return Object.fromEntries(
     Object.entries(guessed).map(([name, cost]) => [
       name,
-      Math.max(Math.min(cost, most(name)), Math.min(cost, certain[name] ?? 0)),
+      Math.max(Math.min(cost, tokensOf(most, name) ?? cost), Math.min(cost, tokensOf(certain, name) ?? 0)),
     ]),
   );
 }
