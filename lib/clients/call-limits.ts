@@ -2,6 +2,7 @@ import { PRIORITIES, type Priority } from '../config/priorities.js';
 import { InvalidArgument } from '../errors.js';
 import type { RateLimiter } from '../limiter.js';
 import type { CallContent } from '../llm/call-content.js';
+import type { CallTokens } from '../llm/call-tokens.js';
 import { byCharacters, type Estimator, type TokenEstimate } from '../llm/estimate.js';
 import { type PriceTable, parsePrices } from '../llm/prices.js';
 import { checkName } from '../names.js';
@@ -84,7 +85,7 @@ export class CallLimits {
       maxWaitMs: maxWaitMs ?? this.#options.maxWaitMs,
       priority,
       signal,
-      ...(estimator?.learn && { learn: (used) => estimator.learn?.(resource, estimate, used) }),
+      ...(estimator?.learn && { learn: (used) => this.#learn(estimator, resource, estimate, used) }),
     });
   }
 
@@ -93,11 +94,23 @@ export class CallLimits {
     try {
       if (estimate !== undefined) return checked(await estimate(content, resource));
     } catch (error) {
-      if (this.#lastFailure !== String(error))
-        this.warn(`The estimator failed, characters were counted instead: ${String(error)}`, error);
-      this.#lastFailure = String(error);
+      this.#failed('The estimator failed, characters were counted instead', error);
     }
     return byDefault(content);
+  }
+
+  #learn(estimator: Estimator, resource: string, estimated: TokenEstimate, used: CallTokens): void {
+    try {
+      estimator.learn?.(resource, estimated, used);
+    } catch (error) {
+      this.#failed('The estimator failed to learn', error);
+    }
+  }
+
+  #failed(what: string, error: unknown): void {
+    const failure = `${what}: ${String(error)}`;
+    if (this.#lastFailure !== failure) this.warn(failure, error);
+    this.#lastFailure = failure;
   }
 
   warn(message: string, cause: unknown): void {
@@ -107,9 +120,9 @@ export class CallLimits {
 }
 
 function checked(estimate: TokenEstimate): TokenEstimate {
-  for (const [name, value] of Object.entries({ ...estimate }))
-    if (!Number.isSafeInteger(value) || value < 0)
-      throw new InvalidArgument({ field: name, value, expected: 'an integer from 0' });
-  if (Number.isSafeInteger(estimate.totalTokens)) return estimate;
-  throw new InvalidArgument({ field: 'totalTokens', value: estimate.totalTokens, expected: 'an integer from 0' });
+  for (const field of ['inputTokens', 'outputTokens', 'totalTokens'] as const) {
+    const value = estimate[field];
+    if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgument({ field, value, expected: 'an integer from 0' });
+  }
+  return estimate;
 }
