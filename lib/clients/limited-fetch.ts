@@ -1,5 +1,3 @@
-import { createHash } from 'node:crypto';
-import { BoundedMap } from '../bounded-map.js';
 import { type Clock, nowMs, SystemClock } from '../clock.js';
 import { HeadgateError, InvalidArgument, ResourceNotAllowed } from '../errors.js';
 import { problemOf } from '../http/problem.js';
@@ -11,6 +9,7 @@ import { checkFields, checkName } from '../names.js';
 import { RateLimitExceeded } from '../rate-limit-exceeded.js';
 import { rateLimitHeaders } from '../rate-limit-headers.js';
 import { CALL_LIMITS_FIELDS, CallLimits, type CallLimitsOptions } from './call-limits.js';
+import { FailedCalls } from './failed-calls.js';
 import type { LimitedCall } from './limited-call.js';
 import { refusalOf, waitHeaders } from './refusal.js';
 import { UpstreamFeedback } from './upstream-feedback.js';
@@ -57,9 +56,6 @@ const FIELDS = [
   'clock',
 ];
 const MOST_RETRIES = 10;
-const FAILURES_REMEMBERED = 1_000;
-/** The official clients wait no longer between two tries. */
-const RETRY_WITHIN_MS = 120_000;
 
 /**
  * A `fetch` for the clients of OpenAI, Anthropic and Gemini and all that speak as they do. Calls that cost tokens are let through by the limits of the
@@ -101,9 +97,7 @@ class LimitedFetch {
   readonly #whenClientLeaves: WhenClientLeaves;
   readonly #clock: Clock;
   readonly #feedback: UpstreamFeedback | undefined;
-  readonly #entity: string;
-  /** Calls that failed, by what they were, with the time until which the same call is another try. */
-  readonly #failed = new BoundedMap<string, number>(FAILURES_REMEMBERED);
+  readonly #failed: FailedCalls;
 
   constructor(options: LimitedFetchOptions) {
     checkFields(options, FIELDS, 'options');
@@ -127,7 +121,7 @@ class LimitedFetch {
     this.#maxRetryWaitMs = maxRetryWaitMs;
     this.#whenClientLeaves = whenClientLeaves;
     this.#clock = options.clock ?? new SystemClock();
-    this.#entity = options.entity;
+    this.#failed = new FailedCalls(this.#clock);
     const { feedback } = options;
     if (feedback !== undefined) checkName(feedback, 'feedback');
     const warn = (message: string) => this.#limits.warn(message, undefined);
@@ -173,9 +167,8 @@ class LimitedFetch {
   /** The answer of the first model that lets the call through and is not exhausted itself. */
   async #answered(sent: Sent, first: Attempt, bytes: Uint8Array): Promise<Response> {
     const attempts = this.#attempts(first);
-    const key = this.#failed.size === 0 && attempts.length === 1 ? undefined : this.#keyOf(first.url, bytes);
-    const isRetry = key !== undefined && (this.#failed.get(key) ?? 0) > nowMs(this.#clock);
-    const hasFailed = () => this.#failed.set(key ?? this.#keyOf(first.url, bytes), nowMs(this.#clock) + RETRY_WITHIN_MS);
+    const retried = this.#failed.retried(first.url, bytes, initOf(sent).headers);
+    const isRetry = retried !== undefined;
     let denied: unknown;
     for (const [index, attempt] of attempts.entries()) {
       const isLast = index === attempts.length - 1;
@@ -183,24 +176,27 @@ class LimitedFetch {
       try {
         limited = await this.#acquired(attempt, sent, isRetry, isLast ? undefined : 0);
       } catch (error) {
-        if (!passesOn(error)) throw error;
+        if (!passesOn(error)) {
+          denied = error;
+          break;
+        }
         denied ??= error;
         continue;
       }
-      if (isRetry) this.#failed.delete(key);
       let answer: Response;
       try {
         answer = await this.#sent(sent, attempt, limited, isLast ? this.#retries : 0);
       } catch (error) {
-        hasFailed();
+        this.#failed.failed(first.url, bytes);
         throw error;
       }
       if (isLast || (await upstreamWaitMs(answer, 0, nowMs(this.#clock))) === undefined) {
-        if (!answer.ok) hasFailed();
+        if (!answer.ok) this.#failed.failed(first.url, bytes, answer.status);
         return this.#relayed(answer, attempt, limited, signalOf(sent));
       }
       await Promise.all([limited.release(), answer.body?.cancel()]);
     }
+    if (isRetry) this.#failed.back(retried);
     throw denied;
   }
 
@@ -263,10 +259,6 @@ class LimitedFetch {
     });
     return Object.defineProperty(new Response(body, { status, statusText, headers }), 'url', { value: url });
   }
-
-  #keyOf(url: URL, bytes: Uint8Array): string {
-    return createHash('sha256').update(`${this.#entity}\n${url.href}\n`).update(bytes).digest('base64');
-  }
 }
 
 /** Whether another model may be tried: this one is limited, or its tier does not allow it. */
@@ -286,7 +278,7 @@ const signalOf = ({ input, init }: Sent): AbortSignal | undefined =>
   init?.signal ?? (input instanceof Request ? input.signal : undefined);
 
 /** What to send with a body that may have another length than the caller's. */
-function initOf({ input, init, type }: Sent): RequestInit {
+function initOf({ input, init, type }: Sent): RequestInit & { readonly headers: Headers } {
   const from = input instanceof Request ? input : undefined;
   const headers = new Headers(init?.headers ?? from?.headers);
   headers.delete('content-length');
