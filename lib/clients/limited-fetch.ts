@@ -225,7 +225,8 @@ class LimitedFetch {
       try {
         const signal = this.#whenClientLeaves === 'cancel' ? signalOf(sent) : undefined;
         limited.feedback?.sent();
-        answer = await this.#upstream(url.href, { ...initOf(sent), signal: signal ?? null, body: body as Body });
+        const init = initOf(sent);
+        answer = await this.#upstream(url.href, { ...init, signal: signal ?? null, body: sendable(body, init.headers) });
         limited.feedback?.answered(answer.headers);
         const waitMs = attempt < retries ? await upstreamWaitMs(answer, attempt, nowMs(this.#clock)) : undefined;
         if (waitMs === undefined || waitMs > this.#maxRetryWaitMs) return answer;
@@ -249,7 +250,7 @@ class LimitedFetch {
       await limited.end(answer.ok ? undefined : NO_TOKENS);
       return answer;
     }
-    const { status, statusText, url } = answer;
+    const { status, statusText, url, redirected, type } = answer;
     const headers = new Headers(answer.headers);
     // It may be shorter than the provider's.
     if (call.addedUsage) headers.delete('content-length');
@@ -257,7 +258,12 @@ class LimitedFetch {
       signal,
       whenClientLeaves: this.#whenClientLeaves,
     });
-    return Object.defineProperty(new Response(body, { status, statusText, headers }), 'url', { value: url });
+    return Object.defineProperties(new Response(body, { status, headers }), {
+      statusText: { value: statusText },
+      url: { value: url },
+      redirected: { value: redirected },
+      type: { value: type },
+    });
   }
 }
 
@@ -265,17 +271,25 @@ class LimitedFetch {
 const passesOn = (error: unknown): boolean => error instanceof RateLimitExceeded || error instanceof ResourceNotAllowed;
 
 async function bodyOf({ input, init }: Sent): Promise<{ readonly bytes: Uint8Array; readonly type?: string | undefined }> {
-  const body = init?.body;
+  const body = init?.body ?? undefined;
   if (typeof body === 'string') return { bytes: new TextEncoder().encode(body), type: 'text/plain;charset=UTF-8' };
-  if (body instanceof Uint8Array) return { bytes: body };
-  const request =
-    input instanceof Request && body === undefined ? input : new Request(urlOf({ input, init }), initOf({ input, init }));
+  // A copy, for its owner may use it again while the call waits.
+  if (body instanceof Uint8Array) return { bytes: new Uint8Array(body) };
+  if (input instanceof Request && body === undefined) return { bytes: new Uint8Array(await input.arrayBuffer()) };
+  const request = new Request(urlOf({ input, init }), initOf({ input, init }));
   return { bytes: new Uint8Array(await request.arrayBuffer()), type: request.headers.get('content-type') ?? undefined };
 }
 
 const urlOf = ({ input }: Sent): string => (input instanceof Request ? input.url : String(input));
 const signalOf = ({ input, init }: Sent): AbortSignal | undefined =>
   init?.signal ?? (input instanceof Request ? input.signal : undefined);
+
+/**
+ * A call's body, which is UTF-8, as `fetch` takes it: as text, for Node 20 cannot send bytes again to where a redirect leads. Not where that would add a
+ * content type.
+ */
+const sendable = (body: Uint8Array, headers: Headers): Body =>
+  headers.has('content-type') ? new TextDecoder('utf-8', { ignoreBOM: true }).decode(body) : (body as Body);
 
 /** What to send with a body that may have another length than the caller's. */
 function initOf({ input, init, type }: Sent): RequestInit & { readonly headers: Headers } {
@@ -284,8 +298,12 @@ function initOf({ input, init, type }: Sent): RequestInit & { readonly headers: 
   headers.delete('content-length');
   if (type !== undefined && !headers.has('content-type')) headers.set('content-type', type);
   return {
-    ...(from && { method: from.method, signal: from.signal, redirect: from.redirect }),
     ...init,
+    ...(from && {
+      method: init?.method ?? from.method,
+      signal: init?.signal ?? from.signal,
+      redirect: init?.redirect ?? from.redirect,
+    }),
     headers,
   };
 }

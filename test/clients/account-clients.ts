@@ -32,7 +32,7 @@ export async function onAccount(bed: TestBed, limits: readonly Limit[] = LIMITS)
   let calls = 0;
 
   const upstream: typeof fetch = async (_input, init) => {
-    const { user } = JSON.parse(new TextDecoder().decode(init?.body as Uint8Array)) as { user: string };
+    const { user } = JSON.parse(init?.body as string) as { user: string };
     const used = Number(user.split(':')[1]);
     const isTurnedAway = account.left.tokens < used;
     account.use(isTurnedAway ? 0 : used);

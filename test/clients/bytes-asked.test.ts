@@ -121,6 +121,22 @@ describe('the body of a request through limitedFetch', () => {
     expect(headers).toMatchObject({ 'content-length': String(Buffer.byteLength(AS)), 'x-request-id': 'r' });
   });
 
+  it('is that of a Request where no other is given', async () => {
+    const request = new Request(urlOf(CHAT_PATH), { method: 'POST', body: TEXT });
+    const other = { method: undefined, redirect: undefined, body: null, headers: { 'x-a': 'b' } };
+    await (await send(request, other as unknown as RequestInit)).arrayBuffer();
+    expect(upstream.last.body.toString()).toBe(AS);
+    expect([upstream.last.headers['x-a'], upstream.last.headers['content-type']]).toEqual(['b', undefined]);
+  });
+
+  it('is what it was at the call, whatever becomes of its bytes', async () => {
+    const body = Buffer.from(TEXT);
+    const answer = send(urlOf(CHAT_PATH), { method: 'POST', body });
+    body.fill(0x20);
+    await (await answer).arrayBuffer();
+    expect(upstream.last.body.toString()).toBe(AS);
+  });
+
   it('that is not UTF-8 arrives as it was', async () => {
     const body = Uint8Array.of(...bytesOf('{"model":"gpt-4","user":"'), 0xff, 0xc3, ...bytesOf('"}'));
     expect(await arrived(CHAT_PATH, { body })).toEqual(Buffer.from(body));

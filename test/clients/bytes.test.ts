@@ -159,6 +159,8 @@ describe('an answer through limitedFetch', () => {
     statusText: answer.statusText,
     ok: answer.ok,
     url: answer.url,
+    redirected: answer.redirected,
+    type: answer.type,
     headers: [...answer.headers].filter(([name]) => name !== 'date'),
     text: digest(await received(answer)),
   });
@@ -177,6 +179,24 @@ describe('an answer through limitedFetch', () => {
     const bare = await seen(await post(fetch, CHAT_PATH, asking(STREAMS_WITH_USAGE)));
     expect(bare).toMatchObject({ status, statusText: text, text: digest(bytesOf(body)) });
     expect(await seen(await post(send, CHAT_PATH, asking(STREAMS_WITH_USAGE)))).toEqual(bare);
+  });
+
+  it('has the status text of a bare one where that is no ASCII', async () => {
+    upstream.answer = (response) => response.socket?.end('HTTP/1.1 200 Sch\u00f6n\r\ncontent-length: 2\r\n\r\n{}', 'latin1');
+    const bare = await seen(await post(fetch, CHAT_PATH, asking(STREAMS_WITH_USAGE)));
+    expect(await seen(await post(send, CHAT_PATH, asking(STREAMS_WITH_USAGE)))).toEqual(bare);
+  });
+
+  it.each([302, 307, 308])('is that from where a %d leads, and says so', async (status) => {
+    upstream.answer = (response) => {
+      const isThere = response.req.url === '/there';
+      response.writeHead(isThere ? 200 : status, { 'content-type': 'application/json', location: '/there' });
+      response.end(isThere ? JSON.stringify({ method: response.req.method }) : '');
+    };
+    const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body: asking(STREAMS_WITH_USAGE) };
+    const bare = await seen(await fetch(`${upstream.url}/${CHAT_PATH}`, init));
+    expect(bare).toMatchObject({ status: 200, url: `${upstream.url}/there`, redirected: true, type: 'basic' });
+    expect(await seen(await send(`${upstream.url}/${CHAT_PATH}`, init))).toEqual(bare);
   });
 
   it.each([

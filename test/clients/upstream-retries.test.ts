@@ -38,7 +38,7 @@ async function retrying(options: Partial<LimitedFetchOptions> = {}) {
     clock,
     ...options,
     upstream(input, init) {
-      asked.push((JSON.parse(new TextDecoder().decode(init?.body as Uint8Array)) as { model: string }).model);
+      asked.push((JSON.parse(init?.body as string) as { model: string }).model);
       return (options.upstream ?? fetch)(input, init);
     },
   });
