@@ -25,8 +25,8 @@ export const geminiApi: ProviderApi = {
   }),
 };
 
-/** `models/{model}:{method}`, also of Vertex, whose path goes on before it. */
-const MODEL_AND_METHOD = /\/models\/([^/:?#]+):([A-Za-z]+)/;
+/** `models/{model}:{method}`, `tunedModels/…`, and `endpoints/…` of Vertex, whose path goes on before them. */
+const MODEL_AND_METHOD = /\/(?:models|tunedModels|endpoints)\/([^/:?#]+):([A-Za-z]+)/;
 
 function prepareGemini(body: Uint8Array, path: string): PreparedCall | RefusedCall {
   const [, model = '', method = ''] = MODEL_AND_METHOD.exec(path) ?? [];
@@ -49,7 +49,7 @@ function prepareGemini(body: Uint8Array, path: string): PreparedCall | RefusedCa
       answers: Math.max(1, countOf(candidateCount ?? candidate_count) ?? 1),
       hasOutput: !/embed/i.test(method),
     },
-    toModel: (other) => ({ path: path.replace(`/models/${model}:`, `/models/${encodeURIComponent(other)}:`), body }),
+    toModel: (other) => ({ path: path.replace(`/${model}:`, `/${encodeURIComponent(other)}:`), body }),
   };
 }
 

@@ -26,8 +26,8 @@ const ATTACHMENT_TYPES: ReadonlySet<unknown> = new Set([
 ]);
 
 /**
- * What to forward to an OpenAI-compatible provider for a call to `path`, or why it cannot be forwarded. The model is the body's, or of Azure's
- * path (`deployments/{model}/…`) where the body names none.
+ * What to forward to an OpenAI-compatible provider for a call to `path`, or why it cannot be forwarded. The model is the body's; where that names none,
+ * of Azure's path (`deployments/{model}/…`), or of a response the stored prompt (`prompt: { id }`), which has a model of its own.
  * A chat completion's stream states its usage only when asked: unless `stream_options.include_usage` is true it is set, the other
  * stream options kept; `stream_options` that is no object is replaced. All other bytes stay. Other endpoints, and answers in one piece,
  * always state their usage: their body is passed on untouched.
@@ -37,10 +37,10 @@ export function prepareOpenAi(body: Uint8Array, path: string): PreparedCall | Re
   if (!json.ok) return json;
   const { text, parsed } = json;
   const deployment = /\/deployments\/([^/?#]+)\//.exec(path)?.[1];
-  const named =
-    parsed.model === undefined && deployment !== undefined ? { ok: true as const, model: deployment } : modelOf(parsed);
-  if (!named.ok) return named;
   const endpoint = endpointOfPath(path);
+  const unnamed = deployment ?? (endpoint === 'responses' ? storedPromptOf(parsed) : undefined);
+  const named = parsed.model === undefined && unnamed !== undefined ? { ok: true as const, model: unnamed } : modelOf(parsed);
+  if (!named.ok) return named;
   const addedUsage = parsed.stream === true && endpoint === 'chat' && !asksForUsage(parsed.stream_options);
   const asked = addedUsage ? withUsageAskedFor(text) : text;
   return {
@@ -55,7 +55,9 @@ export function prepareOpenAi(body: Uint8Array, path: string): PreparedCall | Re
           ? path
           : path.replace(`/deployments/${deployment}/`, `/deployments/${encodeURIComponent(model)}/`),
       body: new TextEncoder().encode(
-        parsed.model === undefined ? asked : withJsonMember(asked, 'model', () => JSON.stringify(model)),
+        parsed.model === undefined && deployment !== undefined
+          ? asked
+          : withJsonMember(asked, 'model', () => JSON.stringify(model)),
       ),
     }),
   };
@@ -72,6 +74,9 @@ export function contentOfOpenAi(body: JsonObject, endpoint: OpenAiEndpoint | und
     hasOutput: endpoint !== 'embeddings',
   };
 }
+
+const storedPromptOf = ({ prompt }: JsonObject): string | undefined =>
+  isJsonObject(prompt) && typeof prompt.id === 'string' && prompt.id !== '' ? prompt.id : undefined;
 
 /** Chat completions tell it once, in their last chunk; the Responses API in the event that ends it. */
 class OpenAiUsageReader implements UsageReader {

@@ -5,16 +5,19 @@ import { openAiApi } from './openai.js';
 import { endpointOfPath } from './openai-endpoint.js';
 import type { ProviderApi } from './provider-api.js';
 
+/** A tuned model has a name of its own, or on Vertex an endpoint, which may predict what costs no tokens. */
+const GEMINI_PATH =
+  /\/(models|tunedModels)\/[^/:]+:(stream)?(generateContent|embedContent|batchEmbedContents|generateAnswer|predict)$|\/endpoints\/[^/:]+:(stream)?generateContent$/i;
+
 /**
  * The API that a path calls, when the call costs tokens: `…/chat/completions`, `…/responses`, `…/embeddings`, `…/messages`,
- * `…/models/{model}:generateContent` and its like; Bedrock's `…/model/{modelId}/converse`, `converse-stream`, `invoke`, `invoke-with-response-stream`. Undefined for any other, such as a list of models or a count of tokens.
+ * `…/models/{model}:generateContent` and its like, tuned models too; Bedrock's `…/model/{modelId}/converse`, `converse-stream`, `invoke`, `invoke-with-response-stream`. Undefined for any other, such as a list of models or a count of tokens.
  */
 export function apiOfPath(path: string): ProviderApi | undefined {
   if (endpointOfPath(path) !== undefined) return openAiApi;
   const [pathname = ''] = path.split(/[?#]/, 1);
   if (/\/messages\/*$/i.test(pathname)) return anthropicApi;
-  if (/\/models\/[^/:]+:(stream)?(generateContent|embedContent|batchEmbedContents|generateAnswer|predict)$/i.test(pathname))
-    return geminiApi;
+  if (GEMINI_PATH.test(pathname)) return geminiApi;
   if (BEDROCK_PATH.test(pathname)) return bedrockApi;
   return undefined;
 }
