@@ -137,7 +137,9 @@ export function meterOf(
   { headers }: Pick<Response, 'headers'>,
 ): Meter {
   const type = (headers.get('content-type') ?? '').toLowerCase();
-  if (type.includes('text/event-stream')) return new StreamMeter(api.usageReader(), { dropUsageChunk: addedUsage });
+  // Usage is asked for in streams alone, which some providers give no type, or another.
+  if (type.includes('text/event-stream') || (addedUsage && !type.includes('json')))
+    return new StreamMeter(api.usageReader(), { dropUsageChunk: addedUsage });
   if (type.includes('application/vnd.amazon.eventstream')) return new AwsStreamMeter(api.usageReader());
   return new AnswerMeter((answer) => api.usageOf(answer, headers));
 }

@@ -241,9 +241,13 @@ describe('an answer through limitedFetch', () => {
     expect([answer.headers.get('content-length'), await answer.text()]).toEqual([null, word]);
   });
 
-  it('is read as an event stream however its type is written', async () => {
+  it.each([
+    { written: 'in capitals', headers: { 'content-type': 'Text/Event-Stream' } },
+    { written: 'as a text', headers: { 'content-type': 'text/plain; charset=utf-8' } },
+    { written: 'nowhere', headers: {} },
+  ])('is read as an event stream when its type is written $written', async ({ headers }) => {
     upstream.answer = (response) => {
-      response.writeHead(200, { 'content-type': 'Text/Event-Stream' });
+      response.writeHead(200, headers);
       response.end('data: {"choices":[],"usage":{"total_tokens":1}}\n\ndata: [DONE]\n\n');
     };
     expect(await (await post(send, CHAT_PATH, asking(STREAMS))).text()).toBe('data: [DONE]\n\n');
