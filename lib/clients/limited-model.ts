@@ -1,5 +1,6 @@
 import { contentIn } from '../llm/call-content.js';
 import { NO_TOKENS } from '../llm/costs.js';
+import { isJsonObject } from '../llm/json-object.js';
 import { tokenCount, type Usage } from '../llm/usage.js';
 import { checkFields } from '../names.js';
 import { CALL_LIMITS_FIELDS, CallLimits, type CallLimitsOptions } from './call-limits.js';
@@ -115,7 +116,7 @@ function settling<Part>(stream: ReadableStream<Part>, limited: LimitedCall): Rea
         try {
           const read = await reader.read();
           if (!read.done) {
-            const { type, usage: told } = read.value as { readonly type?: unknown; readonly usage?: ModelUsage };
+            const { type, usage: told } = read.value as { readonly type?: unknown; readonly usage?: unknown };
             if (type === 'finish' && told !== undefined) usage = usageOf(told);
             return controller.enqueue(read.value);
           }
@@ -134,11 +135,13 @@ function settling<Part>(stream: ReadableStream<Part>, limited: LimitedCall): Rea
   );
 }
 
-/** Undefined where the model told not all of it: the estimate stays charged. */
-function usageOf({ inputTokens, outputTokens }: ModelUsage): Usage | undefined {
-  const input = tokenCount(inputTokens.total);
-  const output = tokenCount(outputTokens.total);
-  const cached = tokenCount(inputTokens.cacheRead ?? 0) ?? 0;
+/** Undefined where the model told not all of it: the estimate stays charged. Models of the AI SDK 5 tell plain numbers. */
+function usageOf(told: unknown): Usage | undefined {
+  if (!isJsonObject(told)) return undefined;
+  const { inputTokens, outputTokens, cachedInputTokens } = told;
+  const input = tokenCount(isJsonObject(inputTokens) ? inputTokens.total : inputTokens);
+  const output = tokenCount(isJsonObject(outputTokens) ? outputTokens.total : outputTokens);
+  const cached = tokenCount((isJsonObject(inputTokens) ? inputTokens.cacheRead : cachedInputTokens) ?? 0) ?? 0;
   if (input === undefined || output === undefined || cached > input) return undefined;
   return { inputTokens: input, cachedInputTokens: cached, outputTokens: output, totalTokens: input + output };
 }

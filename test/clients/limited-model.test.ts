@@ -65,3 +65,42 @@ describe.each([
     expect(await left()).toEqual({ rph: 9, tph: 5_000 });
   });
 });
+
+/** A model of the AI SDK 5, or one that tells no usage: the types of version 6 know neither. */
+const modelOf = (usage: unknown) =>
+  ({
+    specificationVersion: 'v2',
+    provider: 'own',
+    modelId: 'own-1',
+    supportedUrls: {},
+    doGenerate: async () => ({ content: [{ type: 'text', text: 'Hi' }], finishReason: 'stop', usage, warnings: [] }),
+    doStream: async () => ({
+      stream: ReadableStream.from([
+        { type: 'stream-start', warnings: [] },
+        { type: 'finish', finishReason: 'stop', usage },
+      ]),
+    }),
+  }) as const;
+
+it.each([
+  { model: 'of the AI SDK 5', usage: { inputTokens: 30, outputTokens: 12, totalTokens: 42, cachedInputTokens: 10 }, left: 958 },
+  { model: 'that tells no numbers', usage: { inputTokens: undefined, outputTokens: undefined }, left: 900 },
+  { model: 'that tells no usage', usage: undefined, left: 900 },
+])('a model $model is settled by what it told, in one piece and as a stream', async ({ model: entity, usage, left }) => {
+  const limits = [Limit.perHour('tph', 1_000), Limit.concurrent('inflight', 1, { leaseMs: 600_000 })];
+  const middleware = limitedModel({ limiter: bed.limiter(), entity });
+  const model = modelOf(usage);
+  // Eight characters are two tokens.
+  const params = { prompt: [{ role: 'user', content: [{ type: 'text', text: 'Hello?!!' }] }], maxOutputTokens: 98 };
+  const generate = () => middleware.wrapGenerate({ params, model, doGenerate: model.doGenerate as never });
+  const stream = async () => {
+    const { stream: parts } = await middleware.wrapStream({ params, model, doStream: model.doStream });
+    for await (const part of parts) expect(part).toBeDefined();
+  };
+  for (const call of [generate, stream]) {
+    await bed.admin().setLimits({ entity, resource: 'own-1' }, limits);
+    await bed.admin().reset({ entity, resource: 'own-1' });
+    await call();
+    expect(await bed.limiter().available({ entity, resource: 'own-1' })).toEqual({ tph: left, inflight: 1 });
+  }
+});
