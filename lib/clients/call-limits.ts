@@ -53,7 +53,7 @@ export class CallLimits {
   #lastFailure: string | undefined;
 
   constructor(options: CallLimitsOptions) {
-    const { limiter, entity, resource, estimate = byDefault, prices, maxWaitMs, priority } = options;
+    const { limiter, entity, resource, estimate = byDefault, prices, maxWaitMs, priority, onWarning } = options;
     if (typeof limiter?.tryAcquire !== 'function')
       throw new InvalidArgument({ field: 'limiter', value: limiter, expected: 'a RateLimiter' });
     checkName(entity, 'entity');
@@ -65,6 +65,8 @@ export class CallLimits {
       throw new InvalidArgument({ field: 'maxWaitMs', value: maxWaitMs, expected: `0 to ${LONGEST_WAIT_MS} milliseconds` });
     if (priority !== undefined && !PRIORITIES.includes(priority))
       throw new InvalidArgument({ field: 'priority', value: priority, expected: `one of ${PRIORITIES.join(', ')}` });
+    if (onWarning !== undefined && typeof onWarning !== 'function')
+      throw new InvalidArgument({ field: 'onWarning', value: onWarning, expected: 'a function' });
     this.#options = options;
   }
 

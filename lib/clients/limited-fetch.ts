@@ -114,6 +114,11 @@ class LimitedFetch {
         value: whenClientLeaves,
         expected: `one of ${WHEN_CLIENT_LEAVES.join(', ')}`,
       });
+    const { upstream, clock } = options;
+    if (upstream !== undefined && typeof upstream !== 'function')
+      throw new InvalidArgument({ field: 'upstream', value: upstream, expected: 'a function, such as fetch' });
+    if (clock !== undefined && (typeof clock?.nowNs !== 'function' || typeof clock.sleep !== 'function'))
+      throw new InvalidArgument({ field: 'clock', value: clock, expected: 'a Clock: { nowNs, sleep }' });
     this.#limits = new CallLimits(options);
     this.#models = models;
     this.#upstream = options.upstream ?? fetch;
