@@ -165,7 +165,9 @@ function textOf(bytes: unknown): string {
   return bytes instanceof ArrayBuffer ? new TextDecoder().decode(new Uint8Array(bytes)) : '';
 }
 
+/** What Bedrock counted. No other header: those of HTTP/2 have names (`:status`) that `Headers` takes from nobody. */
 function headersOf(response: unknown): Headers {
-  const headers = isJsonObject(response) ? response.headers : undefined;
-  return new Headers(isJsonObject(headers) ? (headers as Record<string, string>) : {});
+  const headers = isJsonObject(response) && isJsonObject(response.headers) ? response.headers : {};
+  const counts = Object.entries(headers).filter(([name]) => name.toLowerCase().startsWith('x-amzn-bedrock-'));
+  return new Headers(counts.map(([name, value]): [string, string] => [name, String(value)]));
 }
