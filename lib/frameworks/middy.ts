@@ -15,6 +15,9 @@ export type LimitedContext = middy.Request['context'] & {
   lease?: Lease | undefined;
 };
 
+/** What a request was admitted with so far: where one of several denies it, those before it are told of no end by Middy. */
+const admittedBefore = new WeakMap<object, AdmittedRequest[]>();
+
 /**
  * A middleware that lets invocations through, one by one: `context.lease` is what each was admitted with. To be used last, next to the handler.
  * An event of HTTP (REST and HTTP APIs, function URLs, load balancers) that is kept out is answered; of any other event the reason is thrown, such as
@@ -34,9 +37,11 @@ export function rateLimit<Event = unknown>(
       if (passage.kind === 'denied') {
         if (!isHttp(request.event)) throw passage.error;
         const { status, headers, body } = passage.answer;
+        await Promise.all((admittedBefore.get(request) ?? []).map((admitted) => admitted.end(status)));
         return { statusCode: status, headers, body: JSON.stringify(body) };
       }
       underWay.set(request, passage.admitted);
+      admittedBefore.set(request, [...(admittedBefore.get(request) ?? []), passage.admitted]);
       request.context.lease = passage.admitted.lease;
       return undefined;
     },
@@ -44,13 +49,14 @@ export function rateLimit<Event = unknown>(
       const admitted = underWay.get(request);
       if (admitted === undefined) return;
       const { response } = request;
-      if (isAnswer(response)) response.headers = { ...notIn(response, admitted.headers), ...response.headers };
+      // A handler may answer with the same object again and again, or a frozen one: it stays as it is.
+      const told = isAnswer(response) && { ...response, headers: { ...notIn(response, admitted.headers), ...response.headers } };
+      if (told) request.response = told;
       const status = isAnswer(response) ? response.statusCode : 200;
       const body = isAnswer(response) ? response.body : response;
       if (!isStream(body) || status >= 500) return admitted.end(status);
       const ending = endingWith(body, admitted, status);
-      if (isAnswer(response)) response.body = ending;
-      else request.response = ending;
+      request.response = told ? { ...told, body: ending } : ending;
     },
     async onError(request) {
       await underWay.get(request)?.end(statusOf(request.error));
@@ -60,8 +66,8 @@ export function rateLimit<Event = unknown>(
 
 interface Answer {
   readonly statusCode: number;
-  headers?: Readonly<Record<string, unknown>>;
-  body?: unknown;
+  readonly headers?: Readonly<Record<string, unknown>>;
+  readonly body?: unknown;
 }
 
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === 'object' && value !== null;

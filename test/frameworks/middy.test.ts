@@ -124,4 +124,30 @@ describe('a function with Middy', () => {
 
     expect([sent.join(''), ended]).toEqual(['first last', [{ rpm: 0, inflight: 1 }]]);
   });
+
+  it.each([
+    { when: 'the same object each time', answer: { statusCode: 200, body: 'hello' } },
+    { when: 'an object that is frozen', answer: Object.freeze({ statusCode: 200, body: 'hello' }) },
+  ])('tells each caller what is left to it where the handler answers with $when', async ({ answer }) => {
+    const limits = [Limit.perMinute('rpm', 2)];
+    const handler = middy<APIGatewayProxyEvent>()
+      .use(rateLimit({ limiter, entity: 'key-123', limits }))
+      .handler(async () => answer);
+
+    expect(await handler(REST, CONTEXT())).toMatchObject({ body: 'hello', headers: { RateLimit: '"rpm";r=1;t=30' } });
+    expect(await handler(REST, CONTEXT())).toMatchObject({ body: 'hello', headers: { RateLimit: '"rpm";r=0;t=60' } });
+    expect(answer).toEqual({ statusCode: 200, body: 'hello' });
+  });
+
+  it('holds no slot for a request that the next of two in a row denies', async () => {
+    const slots = [Limit.concurrent('inflight', 1, { leaseMs: 60_000 })];
+    const handler = middy<APIGatewayProxyEvent>()
+      .use(rateLimit({ limiter, entity: 'key-123', resource: 'slots', limits: slots }))
+      .use(rateLimit({ limiter, entity: 'key-123', limits: [Limit.perMinute('rpm', 1)] }))
+      .handler(async () => ({ statusCode: 200, body: 'hello' }));
+    await handler(REST, CONTEXT());
+
+    expect(await handler(REST, CONTEXT())).toMatchObject({ statusCode: 429, body: expect.stringContaining('"limit":"rpm"') });
+    expect(await limiter.available({ entity: 'key-123', resource: 'slots', limits: slots })).toEqual({ inflight: 1 });
+  });
 });
