@@ -65,7 +65,7 @@ export function contentIn(
         if (typeof element === 'number') knownTokens += 1;
         else left.push(element);
       }
-    } else if (isJsonObject(value)) {
+    } else if (isJsonObject(value) && !ArrayBuffer.isView(value)) {
       if (typeof value.role === 'string') messages += 1;
       if (isAttachment(value)) knownTokens += ATTACHMENT_TOKENS;
       else for (const key of Object.keys(value)) if (!STRUCTURAL_MEMBERS.has(key)) left.push(value[key]);

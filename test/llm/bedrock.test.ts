@@ -63,6 +63,13 @@ describe('a Converse', () => {
     expect(content).toMatchObject({ knownTokens: 765, jsonCharacters: 30, statedOutputTokens: 300, answers: 1, hasOutput: true });
   });
 
+  it('may send bytes that are no attachment, and nobody looks through them', () => {
+    const redactedContent = Object.assign(new Uint8Array(3), { seen: 'One that was looked through' });
+    const thought = { role: 'assistant', content: [{ reasoningContent: { redactedContent } }, { text: 'Hi' }] };
+
+    expect(contentOfConverse({ messages: [thought] })).toMatchObject({ texts: ['Hi'], messages: 1, knownTokens: 0 });
+  });
+
   it('counts what was read from the cache and written to it as input', () => {
     const usage = {
       inputTokens: 12,
