@@ -1,4 +1,6 @@
 import { BoundedMap } from '../bounded-map.js';
+import { InvalidArgument } from '../errors.js';
+import { checkFields } from '../names.js';
 import type { CallContent } from './call-content.js';
 import type { CallTokens } from './call-tokens.js';
 import { type Estimator, estimateOf, type TokenEstimate } from './estimate.js';
@@ -25,8 +27,15 @@ const [LEAST, MOST] = [Math.log(1 / 1_000), Math.log(100)];
 /**
  * Corrects another estimator by what calls of the resource really used: a running quantile of true by estimated tokens, of input and output apart, so that
  * estimates get tight by themselves. The first calls are estimated as the other does; one process learns for itself.
+ * Throws `InvalidArgument` for wrong options.
  */
-export function learned(base: Estimator, { quantile = 0.9 }: LearnedOptions = {}): Estimator {
+export function learned(base: Estimator, options: LearnedOptions = {}): Estimator {
+  if (typeof base !== 'function')
+    throw new InvalidArgument({ field: 'base', value: base, expected: 'another estimator, such as byCharacters()' });
+  checkFields(options, ['quantile'], 'options');
+  const { quantile = 0.9 } = options;
+  if (!(quantile > 0 && quantile < 1))
+    throw new InvalidArgument({ field: 'quantile', value: quantile, expected: 'a number above 0 and below 1' });
   const known = new BoundedMap<string, Learned>(RESOURCES_REMEMBERED);
   const estimates = new WeakMap<TokenEstimate, TokenEstimate>();
   const estimator = async (content: CallContent, resource: string): Promise<TokenEstimate> => {

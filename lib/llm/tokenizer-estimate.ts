@@ -28,6 +28,7 @@ type Encoding = keyof typeof ENCODINGS;
  * `InvalidArgument` where the package is not installed; a limited client then reports that once, and counts characters.
  */
 export function byTokenizer(options: OutputOptions = {}): Estimator {
+  const estimated = byCharacters(options);
   const loading = new Map<Encoding, Promise<Count>>();
   return async (content: CallContent, resource: string) => {
     const encoding = OLDER_MODELS.test(resource) ? 'cl100k_base' : 'o200k_base';
@@ -37,7 +38,7 @@ export function byTokenizer(options: OutputOptions = {}): Estimator {
     const { texts, messages } = content;
     const inTexts = sampled(texts, count);
     const around = messages === 0 ? 0 : messages * TOKENS_PER_MESSAGE + TOKENS_BEFORE_ANSWER;
-    return byCharacters(options)({ ...content, texts: [], knownTokens: content.knownTokens + inTexts + around });
+    return estimated({ ...content, texts: [], knownTokens: content.knownTokens + inTexts + around });
   };
 }
 

@@ -6,8 +6,9 @@ import { contentOfOpenAi } from '../../lib/llm/openai.js';
 import type { OpenAiEndpoint } from '../../lib/llm/openai-endpoint.js';
 
 const user = (content: unknown) => ({ role: 'user', content });
-function estimateOpenAi(request: unknown, options: OutputOptions & { endpoint?: OpenAiEndpoint } = {}): TokenEstimate {
-  return byCharacters(options)(contentOfOpenAi(isJsonObject(request) ? request : {}, options.endpoint));
+type AskedOptions = OutputOptions & { endpoint?: OpenAiEndpoint };
+function estimateOpenAi(request: unknown, { endpoint, ...options }: AskedOptions = {}): TokenEstimate {
+  return byCharacters(options)(contentOfOpenAi(isJsonObject(request) ? request : {}, endpoint));
 }
 
 const LARGEST = 9_007_199_254_740_991;
