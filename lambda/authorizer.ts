@@ -1,7 +1,7 @@
 import type { APIGatewayAuthorizerResult, APIGatewayRequestAuthorizerEvent } from 'aws-lambda';
 import { nowMs } from '../lib/clock.js';
 import { InvalidArgument, LimiterUnavailable } from '../lib/errors.js';
-import type { Lease } from '../lib/lease.js';
+import { type Lease, type Tokens, tokensOf } from '../lib/lease.js';
 import { costsOf } from '../lib/llm/costs.js';
 import { checkName } from '../lib/names.js';
 import { RateLimitExceeded } from '../lib/rate-limit-exceeded.js';
@@ -79,11 +79,13 @@ async function admitted(event: Event, caller: Caller, settings: AuthorizerSettin
   const estimate = callEstimate(event, resource, settings);
   let lease: Lease;
   try {
-    const levels = await limiter.limits({ entity, resource });
-    const consume = costsOf(
+    const { levels, most } = await limiter.limitsFor({ entity, resource });
+    const costs = costsOf(
       levels.flatMap(({ limits }) => limits),
       estimate,
     );
+    // A guess alone keeps no call out for good.
+    const consume = estimate.statedTokens === undefined ? atMost(costs, most) : costs;
     // Whether a call is too long, an estimate from its length does not tell: unless the client says, the gateway finds out from the body.
     const outcome = await limiter.tryAcquire({ entity, resource, consume, contextTokens: estimate.statedTokens ?? 0 });
     if (!outcome.granted) return policy(event, 'Deny', entity, denialContext(new RateLimitExceeded(outcome.denial)));
@@ -98,6 +100,9 @@ async function admitted(event: Event, caller: Caller, settings: AuthorizerSettin
   if (lease.decidedBy !== 'store') return policy(event, 'Allow', entity, { decidedBy: lease.decidedBy });
   return policy(event, 'Allow', entity, signer === undefined ? {} : { lease: signer.sign(lease, nowMs(clock)) });
 }
+
+const atMost = (costs: Tokens, most: Tokens): Tokens =>
+  Object.fromEntries(Object.entries(costs).map(([name, cost]) => [name, Math.min(cost, tokensOf(most, name) ?? cost)]));
 
 function resourceOf(event: Event, { claims }: Caller, { from, name }: ResourceSource): string {
   if (from === 'path') return pathParameter(event, name);

@@ -73,7 +73,7 @@ interface ReadLimits {
 
 /** Where no limits can be read, `onUnavailable` decides. */
 async function limitsOn(resource: string, asked: AskedCall): Promise<ReadLimits> {
-  const { limiter, entity, estimate, maxWaitMs, priority, signal } = asked;
+  const { limiter, entity, estimate, content, maxWaitMs, priority, signal } = asked;
   const request = {
     entity,
     resource,
@@ -88,7 +88,7 @@ async function limitsOn(resource: string, asked: AskedCall): Promise<ReadLimits>
       acquire: (price) =>
         limiter.tryAcquire({
           ...request,
-          contextTokens: estimate.totalTokens,
+          contextTokens: estimateOf(estimate.inputTokens, statedOutput(content)).totalTokens,
           consume: reservedCosts(levels, most, asked, price),
         }),
     };
@@ -191,7 +191,7 @@ function reservedCosts(
   price: CallPrice | undefined,
 ): Tokens {
   const counted = levels.flatMap(({ limits }) => limits).filter(({ counts }) => !(isRetry && counts === 'requests'));
-  const stated = estimateOf(0, content.hasOutput ? (content.statedOutputTokens ?? 0) * content.answers : 0);
+  const stated = estimateOf(0, statedOutput(content));
   const guessed = costsOf(counted, estimate, price?.(estimate));
   const certain = costsOf(counted, stated, price?.(stated));
   return Object.fromEntries(
@@ -201,3 +201,7 @@ function reservedCosts(
     ]),
   );
 }
+
+/** The output tokens that the caller itself allows; the rest of an estimate's is a guess. */
+const statedOutput = ({ hasOutput, statedOutputTokens = 0, answers }: AskedCall['content']): number =>
+  hasOutput ? statedOutputTokens * answers : 0;

@@ -98,6 +98,7 @@ class LimitedFetch {
   readonly #clock: Clock;
   readonly #feedback: UpstreamFeedback | undefined;
   readonly #failed: FailedCalls;
+  readonly #resource: string | undefined;
 
   constructor(options: LimitedFetchOptions) {
     checkFields(options, FIELDS, 'options');
@@ -127,6 +128,7 @@ class LimitedFetch {
     this.#whenClientLeaves = whenClientLeaves;
     this.#clock = options.clock ?? new SystemClock();
     this.#failed = new FailedCalls(this.#clock);
+    this.#resource = options.resource;
     const { feedback } = options;
     if (feedback !== undefined) checkName(feedback, 'feedback');
     const warn = (message: string) => this.#limits.warn(message, undefined);
@@ -140,7 +142,8 @@ class LimitedFetch {
     if (api === undefined) return this.#upstream(input, init);
     const { bytes, type } = await bodyOf({ input, init });
     const sent: Sent = { input, init, type };
-    const call = api.prepare(bytes, url.pathname);
+    // A server of one model may need no name of it.
+    const call = api.prepare(bytes, url.pathname, this.#resource);
     // The provider says what is wrong with it, in its own words.
     if (!call.ok) return this.#upstream(urlOf(sent), { ...initOf(sent), body: bytes as Body });
     const first: Attempt = { api, url, model: call.model, body: call.body, call };

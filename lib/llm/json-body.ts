@@ -22,7 +22,8 @@ export function jsonBody(
 }
 
 /** The model that a body names, or why it names none. */
-export function modelOf({ model }: JsonObject): { readonly ok: true; readonly model: string } | RefusedCall {
+export function modelOf({ model }: JsonObject, unnamed?: string): { readonly ok: true; readonly model: string } | RefusedCall {
+  if (model === undefined && unnamed !== undefined) return { ok: true, model: unnamed };
   if (model === undefined) return { ok: false, reason: 'model-missing', message: 'Expected the field model, which is missing' };
   if (typeof model === 'string' && model !== '') return { ok: true, model };
   const got = model === '' ? 'an empty one' : kindOf(model);

@@ -27,19 +27,18 @@ const ATTACHMENT_TYPES: ReadonlySet<unknown> = new Set([
 
 /**
  * What to forward to an OpenAI-compatible provider for a call to `path`, or why it cannot be forwarded. The model is the body's; where that names none,
- * of Azure's path (`deployments/{model}/…`), or of a response the stored prompt (`prompt: { id }`), which has a model of its own.
+ * of Azure's path (`deployments/{model}/…`), or of a response the stored prompt (`prompt: { id }`), which has a model of its own, else `unnamed`.
  * A chat completion's stream states its usage only when asked: unless `stream_options.include_usage` is true it is set, the other
  * stream options kept; `stream_options` that is no object is replaced. All other bytes stay. Other endpoints, and answers in one piece,
  * always state their usage: their body is passed on untouched.
  */
-export function prepareOpenAi(body: Uint8Array, path: string): PreparedCall | RefusedCall {
+export function prepareOpenAi(body: Uint8Array, path: string, unnamed?: string): PreparedCall | RefusedCall {
   const json = jsonBody(body);
   if (!json.ok) return json;
   const { text, parsed } = json;
   const deployment = /\/deployments\/([^/?#]+)\//.exec(path)?.[1];
   const endpoint = endpointOfPath(path);
-  const unnamed = deployment ?? (endpoint === 'responses' ? storedPromptOf(parsed) : undefined);
-  const named = parsed.model === undefined && unnamed !== undefined ? { ok: true as const, model: unnamed } : modelOf(parsed);
+  const named = modelOf(parsed, deployment ?? (endpoint === 'responses' ? storedPromptOf(parsed) : undefined) ?? unnamed);
   if (!named.ok) return named;
   const addedUsage = parsed.stream === true && endpoint === 'chat' && !asksForUsage(parsed.stream_options);
   const asked = addedUsage ? withUsageAskedFor(text) : text;

@@ -44,7 +44,8 @@ export interface Refusal {
 /** One shape of API: what a request asks for, what an answer says it used, and how its clients are refused. */
 export interface ProviderApi {
   readonly name: 'openai' | 'anthropic' | 'gemini' | 'bedrock';
-  readonly prepare: (body: Uint8Array, path: string) => PreparedCall | RefusedCall;
+  /** `unnamed`: what a call's model is taken for that may leave it to the server, and does. @default such a call is refused */
+  readonly prepare: (body: Uint8Array, path: string, unnamed?: string) => PreparedCall | RefusedCall;
   /** The usage of an answer in one piece, of its body or else its headers; undefined when it states none. */
   readonly usageOf: (answer: unknown, headers: Headers) => Usage | undefined;
   readonly usageReader: () => UsageReader;

@@ -55,3 +55,28 @@ it.each<Row>([
   await answer.text();
   expect([answer.status, running, await tokens()]).toEqual([200, left, full - 10]);
 });
+
+it.each([
+  { when: 'the answer’s length is a guess', body: BODY, status: 200 },
+  { when: 'the answer fits that the caller allows', body: { ...BODY, max_tokens: 98 }, status: 200 },
+  { when: 'the answer does not fit that the caller allows', body: { ...BODY, max_tokens: 99 }, status: 400 },
+])('a call under a tier of at most 100 tokens a call is answered with $status where $when', async ({ body, status }) => {
+  const bed = await memory.fresh();
+  await bed.admin().setLimits({ tier: 'plan' }, [Limit.perHour('tph', 1_000)], { maxContextTokens: 100 });
+  await bed.admin().createEntity({ entity: 'key-123', tier: 'plan' });
+  const upstream = async () => Response.json({ usage });
+  const send = limitedFetch({ limiter: bed.limiter(), entity: 'key-123', upstream });
+  const answer = await send('https://api.openai.com/v1/chat/completions', { method: 'POST', body: JSON.stringify(body) });
+  expect([answer.status, answer.headers.get('x-headgate-code')]).toEqual([status, status === 200 ? null : 'ContextTooLong']);
+});
+
+it('a call that names no model is limited by the resource that the client was given', async () => {
+  const bed = await memory.fresh();
+  await bed.admin().setLimits({ system: true }, [Limit.perHour('tph', 1_000)]);
+  const limiter = bed.limiter();
+  const upstream = async () => Response.json({ usage });
+  const send = limitedFetch({ limiter, entity: 'key-123', resource: 'llama', upstream });
+  const body = JSON.stringify({ messages: BODY.messages });
+  await (await send('http://localhost:8080/v1/chat/completions', { method: 'POST', body })).text();
+  expect(await limiter.available({ entity: 'key-123', resource: 'llama' })).toEqual({ tph: 990 });
+});

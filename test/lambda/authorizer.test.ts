@@ -257,9 +257,9 @@ describe('what is no 429', () => {
   it.each<{ when: string; limits: readonly Limit[]; more: Request; decision: string; status: string }>([
     { when: 'nothing limits the provider', limits: [], more: {}, decision: 'NoLimitsConfigured', status: '400' },
     {
-      when: 'the estimate is above what the limit ever holds',
+      when: 'the tokens that the client states are above what the limit ever holds',
       limits: [slow('tpm', 199)],
-      more: {},
+      more: { headers: { 'x-headgate-estimated-tokens': '200' } },
       decision: 'CostExceedsCapacity',
       status: '400',
     },
@@ -275,7 +275,8 @@ describe('what is no 429', () => {
     'is an Allow with the decision for the integration to answer with when $when',
     async ({ limits, more, decision, status }) => {
       const { entity, secret } = await keyed(limits);
-      const { effect, context } = await decided({ 'x-api-key': secret }, more);
+      const { headers, ...rest } = more;
+      const { effect, context } = await decided({ 'x-api-key': secret, ...headers }, rest);
       expect(effect).toBe('Allow');
       expect(context).toMatchObject({ entity, decision, status });
       expect(context).not.toHaveProperty('lease');
@@ -319,6 +320,12 @@ describe('what is no 429', () => {
       code: decision,
       title: expect.any(String),
     });
+  });
+
+  it('does not keep out for good by a guess alone what its limits never hold: all there is is drawn', async () => {
+    const { entity, secret } = await keyed([slow('tpm', 199)]);
+    expect((await decided({ 'x-api-key': secret })).context).toHaveProperty('lease');
+    expect(await available(entity)).toEqual({ tpm: 0 });
   });
 
   it('does not call a request too long by its length alone: the gateway knows better', async () => {

@@ -42,3 +42,9 @@ it.each([
 ])('a call without a model names none when $when', ({ path, body }) => {
   expect(prepared(path, body)).toMatchObject({ ok: false, reason: 'model-missing' });
 });
+
+it('a chat of a server of one model, which needs no name, is limited as what its client is told', () => {
+  const body = utf8.encode('{"messages":[]}');
+  const call = apiOfPath('/v1/chat/completions')?.prepare(body, '/v1/chat/completions', 'local');
+  expect(call).toMatchObject({ ok: true, model: 'local', body });
+});
