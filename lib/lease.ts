@@ -20,6 +20,19 @@ export type DecidedBy = 'store' | 'allow' | 'local';
 /** Where a lease posts its differences. Resolves false when they could not be written. */
 export type PostDifferences = (grant: Grant, differences: readonly Difference[]) => Promise<boolean>;
 
+/** What was really used of one resource. */
+export interface SettledResource {
+  readonly resource: string;
+  readonly actual: Tokens;
+}
+
+export interface EndOptions {
+  /** @default the charge of other resources stays */
+  readonly also?: readonly SettledResource[];
+  /** @default nobody told */
+  readonly told?: readonly ToldLevel[] | undefined;
+}
+
 export interface LeaseParts {
   /** @default a random UUID */
   readonly id?: string;
@@ -98,9 +111,14 @@ export class Lease implements AsyncDisposable {
     return Object.fromEntries(this.#charged(this.resource));
   }
 
-  /** What each of its limits counts, and with which weights; a limit of several levels once for each that differs. */
+  /** What each limit of its own resource counts, and with which weights; a limit of several levels once for each that differs. */
   get counts(): readonly Pick<Counted, 'name' | 'counts' | 'weights'>[] {
-    const charges = this.grants.flatMap((grant) => grant.charges);
+    return this.countsOn(this.resource);
+  }
+
+  /** The same of any resource that it was granted. */
+  countsOn(resource: string): readonly Pick<Counted, 'name' | 'counts' | 'weights'>[] {
+    const charges = this.grants.flatMap((grant) => (grant.key.resource === resource ? grant.charges : []));
     const each = charges.map(({ name, counts, weights }) => ({ name, counts, ...(weights && { weights }) }));
     return [...new Map(each.map((counted) => [JSON.stringify(counted), counted])).values()];
   }
@@ -161,20 +179,22 @@ export class Lease implements AsyncDisposable {
    */
   async settle(actual: Tokens, { resource = this.resource }: { readonly resource?: string } = {}): Promise<void> {
     this.#open();
-    this.#settle(actual, resource);
-    await this.#charge(settledTo(actual, resource));
+    const settled = [{ resource, actual }];
+    this.#settle(settled);
+    await this.#charge(settledTo(settled));
   }
 
   /**
    * Settles for good: makes the charge what it really was, gives back the slots of concurrency limits, and ends the lease, in one write a level.
-   * Limits not named stay as charged. `told`: what is left by somebody who knows better; in the same write the levels that are above it are lowered to
-   * it, and none is raised. Throws as `settle` does.
+   * Limits not named stay as charged. `also`: what was used of the other resources that it was granted. `told`: what is left of its own by somebody who
+   * knows better; in the same write the levels that are above it are lowered to it, and none is raised. Throws as `settle` does.
    */
-  async end(actual: Tokens = {}, told: readonly ToldLevel[] = []): Promise<void> {
+  async end(actual: Tokens = {}, { also = [], told = [] }: EndOptions = {}): Promise<void> {
     this.#open();
-    this.#settle(actual, this.resource);
+    const settled = [{ resource: this.resource, actual }, ...also];
+    this.#settle(settled);
     this.#closed = true;
-    await this.#charge(withoutSlots(settledTo(actual, this.resource)), (grant, charge) =>
+    await this.#charge(withoutSlots(settledTo(settled)), (grant, charge) =>
       grant.key.resource === this.resource ? toldFloorFs(told, grant, charge) : undefined,
     );
   }
@@ -206,17 +226,19 @@ export class Lease implements AsyncDisposable {
   }
 
   /** Checks what a settlement names, and notes that it is settled. */
-  #settle(actual: Tokens, resource: string): void {
-    const charged = this.#charged(resource);
-    const names = this.#known(actual, 'actual', resource);
-    for (const [name, tokens] of names) {
-      const most = this.#isSlot(name, resource) ? (charged.get(name) ?? 0) : Number.MAX_SAFE_INTEGER;
-      if (!Number.isSafeInteger(tokens) || tokens < 0 || tokens > most) {
-        throw new InvalidArgument({ field: `actual.${name}`, value: tokens, expected: `an integer from 0 to ${most}` });
-      }
-    }
+  #settle(parts: readonly SettledResource[]): void {
+    const keys = parts.flatMap(({ resource, actual }) => {
+      const charged = this.#charged(resource);
+      return this.#known(actual, 'actual', resource).map(([name, tokens]) => {
+        const most = this.#isSlot(name, resource) ? (charged.get(name) ?? 0) : Number.MAX_SAFE_INTEGER;
+        if (!Number.isSafeInteger(tokens) || tokens < 0 || tokens > most) {
+          throw new InvalidArgument({ field: `actual.${name}`, value: tokens, expected: `an integer from 0 to ${most}` });
+        }
+        return settledKey(resource, name);
+      });
+    });
     this.#settled ??= new Set();
-    for (const [name] of names) this.#settled.add(settledKey(resource, name));
+    for (const key of keys) this.#settled.add(key);
   }
 
   /** A slot is taken by an acquire or not at all. */
@@ -276,9 +298,9 @@ type ChargedTo = (grant: Grant, charge: Charge) => number;
 type FloorOf = (grant: Grant, charge: Charge) => bigint | undefined;
 
 const settledTo =
-  (actual: Tokens, resource: string): ChargedTo =>
+  (settled: readonly SettledResource[]): ChargedTo =>
   ({ key }, { name, tokens }) =>
-    (key.resource === resource ? tokensOf(actual, name) : undefined) ?? tokens;
+    tokensOf(settled.find(({ resource }) => key.resource === resource)?.actual ?? {}, name) ?? tokens;
 
 const withoutSlots =
   (to: ChargedTo): ChargedTo =>

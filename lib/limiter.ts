@@ -300,7 +300,7 @@ export class RateLimiter {
     };
     const own = { resource, consume, contextTokens };
     if (also.length === 0) return asked(own);
-    const parts = await Promise.all([own, ...also].map(asked));
+    const parts = await Promise.all([own, ...also.map((part) => ({ ...part, contextTokens }))].map(asked));
     const buckets = parts.flat();
     if (buckets.length <= MOST_BUCKETS) return buckets;
     throw new InvalidArgument({

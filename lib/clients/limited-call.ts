@@ -20,10 +20,7 @@ export interface AskedCall {
   readonly entity: string;
   /** Whose limits: the model's, unless told otherwise. */
   readonly resource: string;
-  /**
-   * A resource that the call draws on as well, at the same time, such as its provider; the same resource is drawn on once. Not for calls that wait: one
-   * would be held while the other is waited for.
-   */
+  /** A resource that the call draws on as well, at the same time, such as its provider; one that is the same is drawn on once. */
   readonly alsoOn?: string | undefined;
   /** Whose prices. */
   readonly model: string;
@@ -49,84 +46,64 @@ export interface AskedCall {
  * `tryAcquire` throws; then nothing is consumed, and what was acquired before is still held.
  */
 export async function limitCall(asked: AskedCall): Promise<LimitedCall> {
-  const { limiter, entity, resource, alsoOn, model, prices, leases = [] } = asked;
-  const resources = alsoOn === undefined || alsoOn === resource ? [resource] : [resource, alsoOn];
-  const read = await Promise.all(resources.map((one) => limitsOn(one, asked)));
-  const [own] = read;
-  const levels = read.flatMap((limits) => limits.levels);
-  const stored = own?.levels.find((level) => level.prices !== undefined)?.prices;
+  const { limiter, entity, resource, model, estimate, content, prices, leases = [] } = asked;
+  const waiting = {
+    ...(asked.maxWaitMs !== undefined && { maxWaitMs: asked.maxWaitMs }),
+    ...(asked.priority !== undefined && { priority: asked.priority }),
+    ...(asked.signal !== undefined && { signal: asked.signal }),
+  };
+  const alsoOn = asked.alsoOn === resource ? undefined : asked.alsoOn;
+  const limitsOn = (of: string) => limiter.limitsFor({ entity, resource: of }, asked.priority);
+  let own: LimitsFor;
+  let beside: LimitsFor;
+  try {
+    [own, beside] = await Promise.all([limitsOn(resource), alsoOn === undefined ? NO_LIMITS : limitsOn(alsoOn)]);
+  } catch (error) {
+    if (!(error instanceof LimiterUnavailable)) throw error;
+    return letThrough(await uncounted(limiter, { entity, resource, ...waiting }, error), asked, undefined, []);
+  }
+  const levels = [...own.levels, ...beside.levels];
+  const stored = own.levels.find((level) => level.prices !== undefined)?.prices;
   const table = () => (stored === undefined ? prices() : { [model]: stored });
   const counted = [...levels.flatMap(({ limits }) => limits), ...leases.flatMap(({ counts }) => counts)];
   const price = await callPrice(model, counted, table, async () => [
     ...levels,
     ...(await Promise.all(leases.map((lease) => limiter.limits({ entity, resource: lease.resource })))).flat(),
   ]);
-  const acquired = await allGranted(read.map(({ acquire }) => acquire(price)));
-  return new LimitedCall(acquired, asked, price, asked.feedback?.begun(resource, own?.levels ?? []));
-}
-
-/** The limits on one resource, and how they are acquired. */
-interface ReadLimits {
-  readonly levels: readonly Level[];
-  readonly acquire: (price: CallPrice | undefined) => Promise<Outcome>;
-}
-
-/** Where no limits can be read, `onUnavailable` decides. */
-async function limitsOn(resource: string, asked: AskedCall): Promise<ReadLimits> {
-  const { limiter, entity, estimate, content, maxWaitMs, priority, signal } = asked;
-  const request = {
+  const outcome = await limiter.tryAcquire({
     entity,
     resource,
-    ...(maxWaitMs !== undefined && { maxWaitMs }),
-    ...(priority !== undefined && { priority }),
-    ...(signal !== undefined && { signal }),
-  };
-  try {
-    const { levels, most } = await limiter.limitsFor({ entity, resource }, priority);
-    return {
-      levels,
-      acquire: (price) =>
-        limiter.tryAcquire({
-          ...request,
-          contextTokens: estimateOf(estimate.inputTokens, statedOutput(content)).totalTokens,
-          consume: reservedCosts(levels, most, asked, price),
-        }),
-    };
-  } catch (error) {
-    if (!(error instanceof LimiterUnavailable)) throw error;
-    return { levels: [], acquire: () => uncounted(limiter, request, error) };
-  }
+    contextTokens: estimateOf(estimate.inputTokens, statedOutput(content)).totalTokens,
+    consume: reservedCosts(own, asked, price),
+    ...(alsoOn !== undefined && { also: [{ resource: alsoOn, consume: reservedCosts(beside, asked, price) }] }),
+    ...waiting,
+  });
+  return letThrough(outcome, asked, price, own.levels);
 }
 
-/** The leases of all, or those that were granted given back: throws what kept a call out, of denials the longest. */
-async function allGranted(asked: readonly Promise<Outcome>[]): Promise<readonly Lease[]> {
-  const outcomes = await Promise.allSettled(asked);
-  const answers = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
-  const leases = answers.flatMap((answer) => (answer.granted ? [answer.lease] : []));
-  if (leases.length === asked.length) return leases;
-  await Promise.all(leases.map((lease) => lease.release()));
-  const failed = outcomes.find((outcome) => outcome.status === 'rejected');
-  if (failed !== undefined) throw failed.reason;
-  const denials = answers.flatMap((answer) => (answer.granted ? [] : [answer.denial]));
-  throw new RateLimitExceeded(denials.reduce((longest, one) => (one.retryAfterMs > longest.retryAfterMs ? one : longest)));
+type LimitsFor = Awaited<ReturnType<RateLimiter['limitsFor']>>;
+const NO_LIMITS: LimitsFor = { levels: [], most: {} };
+
+function letThrough(outcome: Outcome, asked: AskedCall, price: CallPrice | undefined, levels: readonly Level[]): LimitedCall {
+  if (!outcome.granted) throw new RateLimitExceeded(outcome.denial);
+  return new LimitedCall(outcome.lease, asked, price, asked.feedback?.begun(asked.resource, levels));
 }
 
 /** A call that was let through. It is to be ended once, however it went. */
 export class LimitedCall {
-  /** The first on the call's own resource. */
-  readonly #acquired: readonly Lease[];
-  readonly #asked: Pick<AskedCall, 'estimate' | 'learn' | 'leases'>;
+  readonly #own: Lease;
+  readonly #asked: Pick<AskedCall, 'resource' | 'alsoOn' | 'estimate' | 'learn' | 'leases'>;
   readonly #price: CallPrice | undefined;
   /** To be told when the call is sent, and what headers answer it. Undefined: nobody listens. */
   readonly feedback: FeedbackOfCall | undefined;
 
   constructor(
-    acquired: readonly Lease[],
-    asked: Pick<AskedCall, 'estimate' | 'learn' | 'leases'>,
+    own: Lease,
+    asked: Pick<AskedCall, 'resource' | 'alsoOn' | 'estimate' | 'learn' | 'leases'>,
     price: CallPrice | undefined,
     feedback: FeedbackOfCall | undefined,
   ) {
-    this.#acquired = acquired;
+    this.#own = own;
     this.#asked = asked;
     this.#price = price;
     this.feedback = feedback;
@@ -139,7 +116,7 @@ export class LimitedCall {
 
   /** Milliseconds that it waited. */
   get waitedMs(): number {
-    return Math.max(...this.#acquired.map(({ waitedMs }) => waitedMs));
+    return this.#own.waitedMs;
   }
 
   /**
@@ -147,13 +124,12 @@ export class LimitedCall {
    * given back but the request, which was made. Slots are free again either way. Never throws for want of an answer from the database.
    */
   async end(usage: CallTokens | undefined): Promise<void> {
-    if (usage !== undefined && usage !== NO_TOKENS) this.#asked.learn?.(usage);
-    const told = this.feedback?.ended();
+    const { resource, alsoOn = resource, learn } = this.#asked;
+    if (usage !== undefined && usage !== NO_TOKENS) learn?.(usage);
+    const used = (of: string) => (usage === undefined ? {} : settledCosts(this.#own.countsOn(of), usage, this.#price?.(usage)));
+    const also = alsoOn === resource ? [] : [{ resource: alsoOn, actual: used(alsoOn) }];
     await Promise.all([
-      ...this.#acquired.map((lease, index) => {
-        const used = usage === undefined ? {} : settledCosts(lease.counts, usage, this.#price?.(usage));
-        return lease.end(used, index === 0 ? told : undefined);
-      }),
+      this.#own.end(used(resource), { also, told: this.feedback?.ended() }),
       ...this.#before.map((lease) => lease.end(this.#settledOn(lease, usage))),
     ]);
   }
@@ -170,7 +146,7 @@ export class LimitedCall {
   }
 
   get #leases(): readonly Lease[] {
-    return [...this.#before, ...this.#acquired.toReversed()];
+    return [...this.#before, this.#own];
   }
 
   /** Who acquired before knew no model, so no price: money is charged only here. */
@@ -185,8 +161,7 @@ export class LimitedCall {
  * that the caller itself allows is no guess: where a limit never holds that, the call is refused as `CostExceedsCapacity`.
  */
 function reservedCosts(
-  levels: readonly Level[],
-  most: Tokens,
+  { levels, most }: LimitsFor,
   { content, estimate, isRetry = false }: AskedCall,
   price: CallPrice | undefined,
 ): Tokens {

@@ -35,30 +35,33 @@ describe.each(forms)('the provider’s limits, left to the gateway, its answers 
   it('are told in the headers of an answer, with the model’s', async () => {
     const entity = await gateway.limited({ model: [slow('tpm', 1_000)], provider: [slow('rpm', 9)] });
     const { headers } = await gateway.call({ entity });
-    expect(headers.get('ratelimit-policy')).toMatch(/"rpm";q=9.*"tpm";q=1000/);
+    expect(headers.get('ratelimit-policy')).toMatch(/"tpm";q=1000.*"rpm";q=9/);
     expect([headers.get('x-ratelimit-remaining-requests'), headers.get('x-ratelimit-remaining-tokens')]).toEqual(['8', '900']);
   });
 
-  it.each<{ by: string; model: Limit[]; provider: Limit[]; named: object; left: object }>([
+  it.each<{ by: string; model: Limit[]; provider: Limit[]; named: object[]; left: object }>([
     {
       by: 'the provider’s limits',
       model: [slow('rpm', 5)],
       provider: [slow('tpm', 150)],
-      named: { resource: 'openai', limit: 'tpm', available: 117, requested: 150 },
+      named: [{ resource: 'openai', limit: 'tpm', available: 117, requested: 150 }],
       left: { model: { rpm: 4 }, provider: { tpm: 117 } },
     },
     {
       by: 'the model’s',
       model: [slow('tpm', 150)],
       provider: [slow('rpm', 5)],
-      named: { resource: 'gpt-4', limit: 'tpm', available: 117, requested: 150 },
+      named: [{ resource: 'gpt-4', limit: 'tpm', available: 117, requested: 150 }],
       left: { model: { tpm: 117 }, provider: { rpm: 4 } },
     },
     {
-      by: 'both, of which the longer wait is told',
+      by: 'both',
       model: [slow('tpm', 150)],
       provider: [Limit.custom({ name: 'tpm', capacity: 150, refillAmount: 2, refillPeriodMs: 86_400_000 })],
-      named: { resource: 'gpt-4', limit: 'tpm', available: 117, requested: 150 },
+      named: [
+        { resource: 'gpt-4', limit: 'tpm', available: 117, requested: 150 },
+        { resource: 'openai', limit: 'tpm', available: 117, requested: 150 },
+      ],
       left: { model: { tpm: 117 }, provider: { tpm: 117 } },
     },
   ])('a call that is denied by $by draws on neither', async ({ model, provider, named, left }) => {
@@ -71,9 +74,11 @@ describe.each(forms)('the provider’s limits, left to the gateway, its answers 
     expect(answer.status).toBe(429);
     expect(jsonOf(answer)).toMatchObject({
       code: 'RateLimitExceeded',
-      violations: [named],
+      violations: named,
       error: { code: 'RateLimitExceeded' },
     });
+    const waits = jsonOf(answer).violations.map(({ retryAfterMs }: { retryAfterMs: number }) => retryAfterMs);
+    expect(jsonOf(answer).retryAfterMs).toBe(Math.max(...waits));
     expect(gateway.upstream.arrived).toEqual([]);
     expect(await gateway.left(entity)).toEqual(left);
   });

@@ -223,4 +223,32 @@ describe.each(eachStore)('a lease on the $name store', ({ fresh }: StoreUnderTes
       ['a.b', 9],
     ]);
   });
+
+  it('ends with what was used of each resource, in one write each', async () => {
+    const limiter = (await fresh()).limiter();
+    const limits = [
+      Limit.perMinute('rpm', 100),
+      Limit.perMinute('tpm', 10_000),
+      Limit.concurrent('inflight', 2, { leaseMs: 60_000 }),
+    ];
+    const consume = { rpm: 1, tpm: 500, inflight: 1 };
+    const lease = await limiter.acquire({ ...on, limits, consume, also: [{ resource: 'openai', consume }] });
+    expect(lease.countsOn('openai').map(({ counts }) => counts)).toEqual(['requests', 'tokens', 'inFlight']);
+    const { writes } = limiter.stats();
+
+    await lease.end({ tpm: 40 }, { also: [{ resource: 'openai', actual: { tpm: 30 } }] });
+
+    expect(limiter.stats().writes - writes).toBe(2);
+    expect(await limiter.available({ ...on, limits })).toEqual({ rpm: 99, tpm: 9_960, inflight: 2 });
+    expect(await limiter.available({ ...on, resource: 'openai', limits })).toEqual({ rpm: 99, tpm: 9_970, inflight: 2 });
+  });
+
+  it('ends with nothing done where it was not granted a limit of another resource', async () => {
+    const limiter = (await fresh()).limiter();
+    const limits = [Limit.perMinute('tpm', 10_000)];
+    const lease = await limiter.acquire({ ...on, limits, consume: { tpm: 500 }, also: [{ resource: 'openai', consume: {} }] });
+    const wrong = { also: [{ resource: 'openai', actual: { rpm: 1 } }] };
+    await expect(lease.end({ tpm: 40 }, wrong)).rejects.toMatchObject({ code: 'UnknownLimit', limit: 'rpm' });
+    expect([lease.closed, lease.charged]).toEqual([false, { tpm: 500 }]);
+  });
 });

@@ -36,10 +36,7 @@ describe.each(eachStore)('a lease that ends with what somebody else knows to be 
     const bed = await fresh();
     const limiter = bed.limiter();
     const lease = await limiter.acquire({ ...at, limits, consume: { rpm: 1, tpm: 500 } });
-    await lease.end(
-      { tpm: 100 },
-      told.map((one) => ({ entity: 'key-123', ...one })),
-    );
+    await lease.end({ tpm: 100 }, { told: told.map((one) => ({ entity: 'key-123', ...one })) });
     expect(await limiter.available({ ...at, limits })).toEqual(left);
     expect(lease.charged).toEqual({ rpm: 1, tpm: 100 });
   });
@@ -53,10 +50,11 @@ describe.each(eachStore)('a lease that ends with what somebody else knows to be 
       consume: { rpm: 1 },
       also: [{ resource: 'other', consume: { rpm: 1 } }],
     });
-    await lease.end({}, [
+    const told = [
       { entity: 'key-123', limit: 'rpm', tokens: 5, afterMs: 0 },
       { entity: 'key-456', limit: 'tpm', tokens: 5, afterMs: 0 },
-    ]);
+    ];
+    await lease.end({}, { told });
     expect(await limiter.available({ ...at, limits })).toEqual({ rpm: 5, tpm: 60_000 });
     expect(await limiter.available({ entity: 'key-123', resource: 'other', limits })).toEqual({ rpm: 59, tpm: 60_000 });
   });
@@ -69,7 +67,7 @@ describe.each(eachStore)('a lease that ends with what somebody else knows to be 
       ),
     );
     await Promise.all(
-      leases.map((lease) => lease.end({ tpm: 50 }, [{ entity: 'key-123', limit: 'tpm', tokens: 30_000, afterMs: 0 }])),
+      leases.map((lease) => lease.end({ tpm: 50 }, { told: [{ entity: 'key-123', limit: 'tpm', tokens: 30_000, afterMs: 0 }] })),
     );
     const { tpm = 0 } = await bed.limiter().available({ ...at, limits });
     // What some give back after the others told it is above that: at most 50 of each.
@@ -81,8 +79,8 @@ describe.each(eachStore)('a lease that ends with what somebody else knows to be 
     const bed = await fresh();
     const limiter = bed.limiter();
     const lease = await limiter.acquire({ ...at, limits, consume: { tpm: 500 } });
-    await lease.end({}, [{ entity: 'key-123', limit: 'tpm', tokens: 10, afterMs: 0 }]);
+    await lease.end({}, { told: [{ entity: 'key-123', limit: 'tpm', tokens: 10, afterMs: 0 }] });
     expect(lease.charged).toEqual({ rpm: 0, tpm: 500 });
-    await expect(lease.end({}, [])).rejects.toThrow(LeaseClosed);
+    await expect(lease.end({}, { told: [] })).rejects.toThrow(LeaseClosed);
   });
 });
