@@ -1,3 +1,4 @@
+import { fillFs } from './core/bucket.js';
 import type { Counts } from './core/counts.js';
 import { type Demand, judge, type Verdict } from './core/decision.js';
 import { type Stored, spanFs, standingOf } from './core/standing.js';
@@ -48,10 +49,13 @@ export function remaining(levelOf: Level, demands: readonly Demand[], stored: St
 
 /** The reports that a granted level contributes to a denial by another: as it stands once its charge is given back. */
 export function givenBack(levelOf: Level, demands: readonly Demand[], stored: Stored, nowFs: bigint): readonly LimitReport[] {
-  return remaining(levelOf, demands, stored, nowFs).map((after) => ({
-    ...after,
-    available: Math.min(after.capacity, after.available + after.requested),
-  }));
+  return demands.map(({ limit, cost }) => {
+    const after = standingOf(limit, stored, nowFs);
+    const available = Math.min(limit.capacity, after.available + cost);
+    const backFs = limit.kind === 'bucket' ? fillFs(limit, cost) : 0n;
+    const fullAtFs = available === limit.capacity ? nowFs : after.fullAtFs - backFs;
+    return report(levelOf, { limit, cost, waitFs: 0n, available, fullAtFs }, nowFs);
+  });
 }
 
 function report({ entity, resource }: Level, { limit, cost, available, waitFs, fullAtFs }: Verdict, nowFs: bigint): LimitReport {

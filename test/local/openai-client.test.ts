@@ -126,7 +126,7 @@ describe('the official OpenAI client behind the gateway', () => {
     expect(await rejection(complete(openai('hg_no_such_key'), 'Hello'))).toBeInstanceOf(AuthenticationError);
   });
 
-  it('is denied by the authorizer when the provider’s own limit is used up', async () => {
+  it('is denied when the provider’s own limit is used up, and told where the other limits stand', async () => {
     const entity = `entity-${randomUUID()}`;
     await admin().setLimits({ entity, resource: DEMO.provider }, [Limit.perMinute('rpm', 2)]);
     const client = await caller(entity, [Limit.perMinute('rpm', 100), Limit.perMinute('tpm', 100_000)]);
@@ -136,8 +136,8 @@ describe('the official OpenAI client behind the gateway', () => {
     expect(denial).toBeInstanceOf(RateLimitError);
     const { headers } = denial as RateLimitError;
     expect(Number(headers?.get('retry-after'))).toBeGreaterThan(25);
-    expect(headers?.get('ratelimit-policy')).toBe('"rpm";q=2;w=60');
-    expect(headers?.get('ratelimit')).toMatch(/^"rpm";r=0;t=(2[6-9]|30)$/);
+    expect(headers?.get('ratelimit-policy')).toBe('"rpm";q=2;w=60, "tpm";q=100000;w=60');
+    expect(headers?.get('ratelimit')).toMatch(/^"rpm";r=0;t=(2[6-9]|30), "tpm";r=(99\d{3}|100000);t=[01]$/);
     expect(headers?.get('content-type')).toBe('application/problem+json');
   });
 

@@ -45,7 +45,16 @@ describe.each(eachStore)('an entity with a parent on the $name store', ({ fresh 
           { entity: 'org', resource: 'gpt-4', limit: 'rph', capacity: 5, available: 0, requested: 1, retryAfterMs: 720_000 },
         ],
         passed: [
-          { entity: 'key-123', resource: 'gpt-4', limit: 'rph', capacity: 100, available: 95, requested: 1, retryAfterMs: 0 },
+          {
+            entity: 'key-123',
+            resource: 'gpt-4',
+            limit: 'rph',
+            capacity: 100,
+            available: 95,
+            requested: 1,
+            retryAfterMs: 0,
+            resetMs: 180_000,
+          },
         ],
       },
     });
