@@ -87,6 +87,18 @@ export interface LlmPrices {
    */
   readonly cachedInput?: number;
 
+  /**
+   * Input that the provider wrote to its prompt cache.
+   * @default - what input costs
+   */
+  readonly cacheWrite?: number;
+
+  /**
+   * Input that the provider wrote to its prompt cache for an hour.
+   * @default - what `cacheWrite` costs
+   */
+  readonly cacheWrite1h?: number;
+
   /** 0 for models without output. */
   readonly output: number;
 }

@@ -55,12 +55,13 @@ function shown(name: string, text: string): Answer {
     shown: [
       fields({ preset: name, what: title, source: urls.join(' '), read: date }),
       table(
-        ['scope', 'limits', 'input', 'cached input', 'output'],
+        ['scope', 'limits', 'input', 'cached input', 'cache write', 'output'],
         settings.map(({ scope, limits, options: { prices } }) => [
           scopeText(scope),
           limits.map(limitText).join(' ') || '-',
           dollars(prices?.input),
           dollars(prices?.cachedInput ?? prices?.input),
+          dollars(prices?.cacheWrite ?? prices?.input),
           dollars(prices?.output),
         ]),
       ),

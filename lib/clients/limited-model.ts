@@ -1,7 +1,9 @@
+import { usageOfAnthropic } from '../llm/anthropic.js';
+import { usageOfConverse } from '../llm/bedrock.js';
 import { contentIn } from '../llm/call-content.js';
 import { NO_TOKENS } from '../llm/costs.js';
 import { isJsonObject } from '../llm/json-object.js';
-import { tokenCount, type Usage } from '../llm/usage.js';
+import { cacheWrites, tokenCount, type Usage } from '../llm/usage.js';
 import { checkFields } from '../names.js';
 import { CALL_LIMITS_FIELDS, CallLimits, type CallLimitsOptions } from './call-limits.js';
 import type { LimitedCall } from './limited-call.js';
@@ -135,13 +137,19 @@ function settling<Part>(stream: ReadableStream<Part>, limited: LimitedCall): Rea
   );
 }
 
-/** Undefined where the model told not all of it: the estimate stays charged. Models of the AI SDK 5 tell plain numbers. */
+/**
+ * Undefined where the model told not all of it: the estimate stays charged. Models of the AI SDK 5 tell plain numbers. What stays in the cache for an
+ * hour only the provider's own usage tells.
+ */
 function usageOf(told: unknown): Usage | undefined {
   if (!isJsonObject(told)) return undefined;
-  const { inputTokens, outputTokens, cachedInputTokens } = told;
+  const { inputTokens, outputTokens, cachedInputTokens, raw } = told;
   const input = tokenCount(isJsonObject(inputTokens) ? inputTokens.total : inputTokens);
   const output = tokenCount(isJsonObject(outputTokens) ? outputTokens.total : outputTokens);
   const cached = tokenCount((isJsonObject(inputTokens) ? inputTokens.cacheRead : cachedInputTokens) ?? 0) ?? 0;
   if (input === undefined || output === undefined || cached > input) return undefined;
-  return { inputTokens: input, cachedInputTokens: cached, outputTokens: output, totalTokens: input + output };
+  const written = isJsonObject(inputTokens) ? inputTokens.cacheWrite : undefined;
+  const { cacheWrite1hTokens } = usageOfAnthropic(raw) ?? usageOfConverse(raw) ?? {};
+  const writes = cacheWrites(input - cached, written, cacheWrite1hTokens);
+  return { inputTokens: input, cachedInputTokens: cached, ...writes, outputTokens: output, totalTokens: input + output };
 }

@@ -4,7 +4,7 @@ import { jsonBody, modelOf } from './json-body.js';
 import { withJsonMember } from './json-member.js';
 import { isJsonObject, type JsonObject } from './json-object.js';
 import type { PreparedCall, ProviderApi, RefusedCall, UsageReader } from './provider-api.js';
-import { jsonOf, tokenCount, type Usage } from './usage.js';
+import { cacheWrites, jsonOf, tokenCount, type Usage } from './usage.js';
 
 /** Anthropic's Messages API. */
 export const anthropicApi: ProviderApi = {
@@ -52,21 +52,23 @@ function prepareAnthropic(body: Uint8Array, path: string): PreparedCall | Refuse
 export function usageOfAnthropic(usage: unknown): Usage | undefined {
   if (!isJsonObject(usage)) return undefined;
   const iterations = Array.isArray(usage.iterations) ? usage.iterations.filter(isJsonObject) : [];
-  let sum: Usage = { inputTokens: 0, cachedInputTokens: 0, outputTokens: 0, totalTokens: 0 };
+  const sum = { inputTokens: 0, cachedInputTokens: 0, outputTokens: 0, totalTokens: 0 };
+  let allWritten = 0;
+  let writtenFor1h = 0;
   for (const counts of [usage, ...iterations.filter(({ type }) => type === 'compaction')]) {
     const input = tokenCount(counts.input_tokens);
     const output = tokenCount(counts.output_tokens);
     const cached = tokenCount(counts.cache_read_input_tokens ?? 0);
     const written = tokenCount(counts.cache_creation_input_tokens ?? 0);
     if (input === undefined || output === undefined || cached === undefined || written === undefined) return undefined;
-    sum = {
-      inputTokens: sum.inputTokens + input + cached + written,
-      cachedInputTokens: sum.cachedInputTokens + cached,
-      outputTokens: sum.outputTokens + output,
-      totalTokens: sum.totalTokens + input + cached + written + output,
-    };
+    sum.inputTokens += input + cached + written;
+    sum.cachedInputTokens += cached;
+    sum.outputTokens += output;
+    sum.totalTokens += input + cached + written + output;
+    allWritten += written;
+    writtenFor1h += tokenCount(isJsonObject(counts.cache_creation) ? counts.cache_creation.ephemeral_1h_input_tokens : 0) ?? 0;
   }
-  return sum;
+  return { ...sum, ...cacheWrites(sum.inputTokens - sum.cachedInputTokens, allWritten, writtenFor1h) };
 }
 
 /**

@@ -3,7 +3,7 @@ import { type CallContent, contentIn, largestCount } from './call-content.js';
 import { jsonBody } from './json-body.js';
 import { isJsonObject, type JsonObject } from './json-object.js';
 import type { PreparedCall, ProviderApi, RefusedCall, UsageReader } from './provider-api.js';
-import { jsonOf, tokenCount, type Usage, usageOfOpenAi } from './usage.js';
+import { cacheWrites, jsonOf, tokenCount, type Usage, usageOfOpenAi } from './usage.js';
 
 /** Amazon Bedrock's `Converse` and `InvokeModel`, and their streams. */
 export const bedrockApi: ProviderApi = {
@@ -121,7 +121,12 @@ export function usageOfConverse(usage: unknown): Usage | undefined {
   const { inputTokens, outputTokens, cacheReadInputTokenCount, cacheWriteInputTokenCount } = usage;
   // By the second names alone Nova tells it of an invocation; a Converse has both.
   const { cacheReadInputTokens = cacheReadInputTokenCount, cacheWriteInputTokens = cacheWriteInputTokenCount } = usage;
-  return usageOfCounts(inputTokens, outputTokens, cacheReadInputTokens, cacheWriteInputTokens);
+  return usageOfCounts(inputTokens, outputTokens, cacheReadInputTokens, cacheWriteInputTokens, writtenFor1h(usage.cacheDetails));
+}
+
+/** Bedrock tells what was written to the cache again by how long it is kept. */
+function writtenFor1h(details: unknown): unknown {
+  return Array.isArray(details) ? details.filter(isJsonObject).find(({ ttl }) => ttl === '1h')?.inputTokens : undefined;
 }
 
 /**
@@ -154,12 +159,19 @@ function usageOfTitan({ inputTextTokenCount, results = [] }: JsonObject): Usage 
   );
 }
 
-function usageOfCounts(input: unknown, output: unknown, read: unknown = 0, written: unknown = 0): Usage | undefined {
+function usageOfCounts(
+  input: unknown,
+  output: unknown,
+  read: unknown = 0,
+  written: unknown = 0,
+  for1h: unknown = 0,
+): Usage | undefined {
   const counts = [input, output, read ?? 0, written ?? 0].map(tokenCount);
   const [fresh, outputTokens, cachedInputTokens, put] = counts;
   if (fresh === undefined || outputTokens === undefined || cachedInputTokens === undefined || put === undefined) return undefined;
   const inputTokens = fresh + cachedInputTokens + put;
-  return { inputTokens, cachedInputTokens, outputTokens, totalTokens: inputTokens + outputTokens };
+  const writes = cacheWrites(put, put, for1h);
+  return { inputTokens, cachedInputTokens, ...writes, outputTokens, totalTokens: inputTokens + outputTokens };
 }
 
 /**

@@ -11,6 +11,10 @@ export interface ModelPrices {
   readonly input: number;
   /** Input that the provider had in its prompt cache. @default what input costs */
   readonly cachedInput?: number | undefined;
+  /** Input that the provider wrote to its prompt cache. @default what input costs */
+  readonly cacheWrite?: number | undefined;
+  /** Input that it wrote to its prompt cache for an hour. @default `cacheWrite` */
+  readonly cacheWrite1h?: number | undefined;
   /** 0 for models without output, as embeddings have none. */
   readonly output: number;
 }
@@ -23,7 +27,7 @@ const MODELS_SHOWN = 5;
 
 /**
  * What one call costs, in whole micro-dollars: the exact sum over its tokens, rounded up once; 0 for a call without tokens.
- * Cached input is part of the input, and costs its own price. Reasoning that only `totalTokens` counts costs what output does.
+ * What was read from the prompt cache, or written to it, is part of the input, and costs its own price. Reasoning that only `totalTokens` counts costs what output does.
  * Throws `InvalidArgument` for a model that the table does not name (no price is guessed, not from a similar name either), for prices and counts
  * outside their ranges, and for a call that costs more than 2^53 - 1 micro-dollars.
  */
@@ -66,11 +70,13 @@ function checkTable(value: unknown, field: string): asserts value is PriceTable 
 
 /** The rates of one model's prices, in millionths of a micro-dollar a token. Throws `InvalidArgument` for a price out of its range. */
 export function modelRates(entry: ModelPrices, at: string): TokenRates {
-  checkFields(entry, ['input', 'cachedInput', 'output'], at);
-  const { input, cachedInput = input, output } = entry;
+  checkFields(entry, ['input', 'cachedInput', 'cacheWrite', 'cacheWrite1h', 'output'], at);
+  const { input, cachedInput = input, cacheWrite = input, cacheWrite1h = cacheWrite, output } = entry;
   return {
     input: rate(input, `${at}.input`),
     cachedInput: rate(cachedInput, `${at}.cachedInput`),
+    cacheWrite: rate(cacheWrite, `${at}.cacheWrite`),
+    cacheWrite1h: rate(cacheWrite1h, `${at}.cacheWrite1h`),
     output: rate(output, `${at}.output`),
   };
 }

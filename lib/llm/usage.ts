@@ -2,14 +2,28 @@ import { isJsonObject } from './json-object.js';
 
 /**
  * The tokens one call really used, as the provider counted them. Integers of at least 0.
- * `cachedInputTokens` is the part of `inputTokens` that came from the provider's prompt cache.
+ * `cachedInputTokens` is the part of `inputTokens` that came from the provider's prompt cache, `cacheWriteTokens` the part that went to it, and
+ * `cacheWrite1hTokens` the part of that which stays there for an hour; left out where nothing did.
  * `totalTokens` is the provider's own total; it may exceed input plus output where reasoning is counted apart.
  */
 export interface Usage {
   readonly inputTokens: number;
   readonly cachedInputTokens: number;
+  readonly cacheWriteTokens?: number;
+  readonly cacheWrite1hTokens?: number;
   readonly outputTokens: number;
   readonly totalTokens: number;
+}
+
+/** What a usage says of writing to the prompt cache, never more than there is other input: a price follows from it, and no more. */
+export function cacheWrites(
+  most: number,
+  written: unknown,
+  for1h: unknown = 0,
+): Pick<Usage, 'cacheWriteTokens' | 'cacheWrite1hTokens'> {
+  const cacheWriteTokens = Math.min(tokenCount(written) ?? 0, most);
+  const cacheWrite1hTokens = Math.min(tokenCount(for1h) ?? 0, cacheWriteTokens);
+  return { ...(cacheWriteTokens > 0 && { cacheWriteTokens }), ...(cacheWrite1hTokens > 0 && { cacheWrite1hTokens }) };
 }
 
 /**
@@ -31,12 +45,14 @@ function usageOfCounts(counts: Readonly<Record<string, unknown>>): Usage | undef
     counts.prompt_tokens === undefined
       ? { input: counts.input_tokens, output: counts.output_tokens, details: counts.input_tokens_details }
       : { input: counts.prompt_tokens, output: counts.completion_tokens, details: counts.prompt_tokens_details };
-  const cached = isJsonObject(usage.details) ? (usage.details.cached_tokens ?? 0) : 0;
+  const { cached_tokens, cache_write_tokens } = isJsonObject(usage.details) ? usage.details : {};
+  const cached = cached_tokens ?? 0;
   const total = counts.total_tokens;
   if (!isTokenCount(usage.input) || !isTokenCount(cached) || !isTokenCount(total)) return undefined;
   const output = usage.output ?? total - usage.input;
   if (!isTokenCount(output) || cached > usage.input || total < usage.input + output) return undefined;
-  return { inputTokens: usage.input, cachedInputTokens: cached, outputTokens: output, totalTokens: total };
+  const writes = cacheWrites(usage.input - cached, cache_write_tokens);
+  return { inputTokens: usage.input, cachedInputTokens: cached, ...writes, outputTokens: output, totalTokens: total };
 }
 
 /** A number of tokens as providers tell it: an integer from 0; undefined for anything else. */

@@ -79,8 +79,14 @@ function limitLeaf(limit: Limit): Leaf {
 }
 
 /** In this order: a stored map has none. */
-function pricesLeaf({ input, cachedInput, output }: ModelPrices): Leaf {
-  return { input, ...(cachedInput !== undefined && { cachedInput }), output };
+function pricesLeaf({ input, cachedInput, cacheWrite, cacheWrite1h, output }: ModelPrices): Leaf {
+  return {
+    input,
+    ...(cachedInput !== undefined && { cachedInput }),
+    ...(cacheWrite !== undefined && { cacheWrite }),
+    ...(cacheWrite1h !== undefined && { cacheWrite1h }),
+    output,
+  };
 }
 
 /** The shares that differ from those that go without saying; `true` where none does. */

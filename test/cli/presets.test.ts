@@ -29,7 +29,7 @@ describe('headgate presets', () => {
     expect(stdout.split('\n')).toEqual(
       expect.arrayContaining([
         'source\thttps://platform.claude.com/docs/en/api/rate-limits',
-        'resource claude-haiku-4-5\trpm=1000/minute itpm=2000000/minute,input=1,cachedInput=0 otpm=400000/minute\t$1\t$0.1\t$5',
+        'resource claude-haiku-4-5\trpm=1000/minute itpm=2000000/minute,input=1,cachedInput=0 otpm=400000/minute\t$1\t$0.1\t$1.25\t$5',
       ]),
     );
     const json = JSON.parse((await presets('show', 'anthropic/prices', '--json')).stdout);

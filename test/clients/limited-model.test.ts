@@ -83,12 +83,40 @@ const modelOf = (usage: unknown) =>
   }) as const;
 
 it.each([
-  { model: 'of the AI SDK 5', usage: { inputTokens: 30, outputTokens: 12, totalTokens: 42, cachedInputTokens: 10 }, left: 958 },
-  { model: 'that tells no numbers', usage: { inputTokens: undefined, outputTokens: undefined }, left: 900 },
-  { model: 'that tells no usage', usage: undefined, left: 900 },
-])('a model $model is settled by what it told, in one piece and as a stream', async ({ model: entity, usage, left }) => {
-  const limits = [Limit.perHour('tph', 1_000), Limit.concurrent('inflight', 1, { leaseMs: 600_000 })];
-  const middleware = limitedModel({ limiter: bed.limiter(), entity });
+  {
+    model: 'of the AI SDK 5',
+    usage: { inputTokens: 30, outputTokens: 12, totalTokens: 42, cachedInputTokens: 10 },
+    left: 958,
+    spent: 20 * 2 + 10 * 1 + 12 * 10,
+  },
+  {
+    model: 'that tells what it wrote to the cache',
+    usage: {
+      inputTokens: { total: 40, noCache: 6, cacheRead: 10, cacheWrite: 24 },
+      outputTokens: { total: 2 },
+      raw: {
+        input_tokens: 6,
+        cache_read_input_tokens: 10,
+        cache_creation_input_tokens: 24,
+        cache_creation: { ephemeral_1h_input_tokens: 20 },
+        output_tokens: 2,
+      },
+    },
+    left: 958,
+    spent: 6 * 2 + 10 * 1 + 4 * 3 + 20 * 5 + 2 * 10,
+  },
+  {
+    model: 'that tells no numbers',
+    usage: { inputTokens: undefined, outputTokens: undefined },
+    left: 900,
+    spent: 2 * 2 + 98 * 10,
+  },
+  { model: 'that tells no usage', usage: undefined, left: 900, spent: 2 * 2 + 98 * 10 },
+])('a model $model is settled by what it told, in one piece and as a stream', async ({ model: entity, usage, left, spent }) => {
+  const slots = Limit.concurrent('inflight', 1, { leaseMs: 600_000 });
+  const limits = [Limit.perHour('tph', 1_000), Limit.perHour('usdph', 5_000, { counts: 'microUsd' }), slots];
+  const prices = { 'own-1': { input: 2, cachedInput: 1, cacheWrite: 3, cacheWrite1h: 5, output: 10 } };
+  const middleware = limitedModel({ limiter: bed.limiter(), entity, prices });
   const model = modelOf(usage);
   // Eight characters are two tokens.
   const params = { prompt: [{ role: 'user', content: [{ type: 'text', text: 'Hello?!!' }] }], maxOutputTokens: 98 };
@@ -101,6 +129,10 @@ it.each([
     await bed.admin().setLimits({ entity, resource: 'own-1' }, limits);
     await bed.admin().reset({ entity, resource: 'own-1' });
     await call();
-    expect(await bed.limiter().available({ entity, resource: 'own-1' })).toEqual({ tph: left, inflight: 1 });
+    expect(await bed.limiter().available({ entity, resource: 'own-1' })).toEqual({
+      tph: left,
+      usdph: 5_000 - spent,
+      inflight: 1,
+    });
   }
 });

@@ -132,9 +132,9 @@ export class DeployedGateway {
   }
 
   /** What an entity has left of the model's and the provider's limits. */
-  async left(entity: string) {
+  async left(entity: string, resource = 'gpt-4') {
     const limiter = this.#limiter();
-    const [model, provider] = await Promise.all(['gpt-4', 'openai'].map((resource) => limiter.available({ entity, resource })));
+    const [model, provider] = await Promise.all([resource, 'openai'].map((of) => limiter.available({ entity, resource: of })));
     return { model, provider };
   }
 

@@ -11,7 +11,11 @@ const CACHED = {
   prompt_tokens_details: { cached_tokens: 10 },
 };
 /** What one token costs here, in micro-dollars. The estimate of a call, 2 and 98 tokens, comes to 5,940. */
-const PRICES = { 'gpt-4': { input: 30, cachedInput: 15, output: 60 }, 'gpt-4-mini': { input: 0.15, output: 0.6 } };
+const PRICES = {
+  'gpt-4': { input: 30, cachedInput: 15, output: 60 },
+  'gpt-4-mini': { input: 0.15, output: 0.6 },
+  claude: { input: 3, cachedInput: 0.3, cacheWrite: 3.75, cacheWrite1h: 6, output: 15 },
+};
 
 const observed = Limit.custom({ name: 'usd', capacity: 9, refillAmount: 1, refillPeriodMs: 86_400_000, mode: 'observe' });
 const weights = { cachedInput: 0.1, output: 5 };
@@ -62,6 +66,23 @@ describe('the gateway with prices', () => {
       model: { usd: 10_000 - (30 + 10 * 15 + 22 * 60), tpm: 1_000 - (1 + 1 + 110) },
       provider: { rpm: 8, tpm: 1_000 - (1 + 1 + 110) },
     });
+  });
+
+  it('charges what was written to the provider’s cache its own price, for minutes and for an hour', async () => {
+    const usage = {
+      input_tokens: 50,
+      cache_read_input_tokens: 200,
+      cache_creation_input_tokens: 300,
+      cache_creation: { ephemeral_5m_input_tokens: 180, ephemeral_1h_input_tokens: 120 },
+      output_tokens: 10,
+    };
+    answering(200, { type: 'message', usage });
+    const entity = await limitedOn('claude', [slow('usd', 10_000), slow('tpm', 1_000)]);
+    const body = JSON.stringify({ model: 'claude', max_tokens: 20, messages: CHAT.messages });
+    const pathParameters = { provider: 'openai', path: 'v1/messages' };
+    expect((await gateway.call({ entity, pathParameters, body })).status).toBe(200);
+    const spent = 50 * 3 + 200 * 0.3 + 180 * 3.75 + 120 * 6 + 10 * 15;
+    expect((await gateway.left(entity, 'claude')).model).toEqual({ usd: 10_000 - spent, tpm: 1_000 - 560 });
   });
 
   it.each(WAYS)('charges the estimate’s price, with the provider too, when the answer tells no usage, $by', async ({ way }) => {
@@ -116,7 +137,7 @@ describe('the gateway with prices', () => {
       {
         code: 'InvalidArgument',
         field: 'model',
-        detail: 'Expected model to be one that the price table names (gpt-4, gpt-4-mini), got "gpt-5"',
+        detail: 'Expected model to be one that the price table names (gpt-4, gpt-4-mini, claude), got "gpt-5"',
       },
     ]);
     expect(gateway.upstream.arrived).toEqual([]);

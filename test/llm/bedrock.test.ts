@@ -9,9 +9,10 @@ import {
   usageOfInvocation,
 } from '../../lib/llm/bedrock.js';
 
-const used = (inputTokens: number, outputTokens: number, cachedInputTokens = 0) => ({
+const used = (inputTokens: number, outputTokens: number, cachedInputTokens = 0, cacheWriteTokens = 0) => ({
   inputTokens,
   cachedInputTokens,
+  ...(cacheWriteTokens > 0 && { cacheWriteTokens }),
   outputTokens,
   totalTokens: inputTokens + outputTokens,
 });
@@ -78,7 +79,7 @@ describe('a Converse', () => {
       cacheReadInputTokens: 1_000,
       cacheWriteInputTokens: 100,
     };
-    expect(usageOfConverse(usage)).toEqual(used(1_112, 30, 1_000));
+    expect(usageOfConverse(usage)).toEqual(used(1_112, 30, 1_000, 100));
   });
 
   it.each([
@@ -97,12 +98,12 @@ describe('an invocation', () => {
     [
       'Anthropic',
       { usage: { input_tokens: 10, cache_read_input_tokens: 5, cache_creation_input_tokens: 1, output_tokens: 7 } },
-      used(16, 7, 5),
+      used(16, 7, 5, 1),
     ],
     [
       'Nova',
       { usage: { inputTokens: 10, outputTokens: 7, totalTokens: 23, cacheReadInputTokenCount: 4, cacheWriteInputTokenCount: 2 } },
-      used(16, 7, 4),
+      used(16, 7, 4, 2),
     ],
     ['Mistral', { usage: { prompt_tokens: 10, completion_tokens: 7, total_tokens: 17 } }, used(10, 7)],
     ['Llama', { generation: 'Hi', prompt_token_count: 10, generation_token_count: 7 }, used(10, 7)],
@@ -128,7 +129,7 @@ describe('an invocation', () => {
       'x-amzn-bedrock-cache-read-input-token-count': '1000',
       'x-amzn-bedrock-cache-write-input-token-count': '100',
     });
-    expect(usageOfInvocation({ text: 'Hi' }, headers)).toEqual(used(1_110, 7, 1_000));
+    expect(usageOfInvocation({ text: 'Hi' }, headers)).toEqual(used(1_110, 7, 1_000, 100));
   });
 
   it.each([

@@ -9,6 +9,7 @@ const PRICES: PriceTable = {
   fine: { input: 0.000001, output: 0.1 },
   dear: { input: 1_000_000, output: 0 },
 };
+const CLAUDE = { input: 3, cachedInput: 0.3, cacheWrite: 3.75, cacheWrite1h: 6, output: 15 };
 const MOST = 9_007_199_254_740_991;
 
 /** What a thrown InvalidArgument says. */
@@ -46,6 +47,19 @@ it.each([
 
 it('takes a plain count of input and output', () => {
   expect(costOf('gpt-4o', { inputTokens: 4, outputTokens: 2 }, PRICES)).toBe(30);
+});
+
+it.each([
+  { when: 'for minutes and for an hour', prices: CLAUDE, microUsd: 500 * 3 + 200 * 0.3 + 180 * 3.75 + 120 * 6 + 10 * 15 },
+  {
+    when: 'and an hour has no price of its own',
+    prices: { ...CLAUDE, cacheWrite1h: undefined },
+    microUsd: 1_500 + 60 + 1_125 + 150,
+  },
+  { when: 'and that has no price', prices: { input: 3, cachedInput: 0.3, output: 15 }, microUsd: 2_400 + 60 + 150 },
+])('charges what was written to the cache $when', ({ prices, microUsd }) => {
+  const usage = { inputTokens: 1_000, cachedInputTokens: 200, cacheWriteTokens: 300, cacheWrite1hTokens: 120, outputTokens: 10 };
+  expect(costOf('claude', usage, { claude: prices })).toBe(microUsd);
 });
 
 it('charges reasoning that only the total counts as output', () => {
@@ -127,6 +141,8 @@ describe('refuses', () => {
     { fields: { output: 1 / 3 }, field: 'output' },
     { fields: { cachedInput: 2n }, field: 'cachedInput' },
     { fields: { cachedInput: null }, field: 'cachedInput' },
+    { fields: { cacheWrite: -1 }, field: 'cacheWrite' },
+    { fields: { cacheWrite1h: '6' }, field: 'cacheWrite1h' },
   ])('the price $fields', ({ fields, field }) => {
     const table = loose<PriceTable>({ ok: { input: 1, output: 1 }, m: { input: 1, output: 1, ...fields } });
     const said = {
@@ -160,6 +176,12 @@ describe('refuses', () => {
     { usage: { outputTokens: undefined }, says: 'usage.outputTokens to be an integer from 0 to 9007199254740991, got undefined' },
     { usage: { outputTokens: Number.NaN }, says: 'usage.outputTokens to be an integer from 0 to 9007199254740991, got NaN' },
     { usage: { cachedInputTokens: 8 }, says: 'usage.cachedInputTokens to be an integer from 0 to 7, got 8' },
+    { usage: { cacheWriteTokens: 8 }, says: 'usage.cacheWriteTokens to be an integer from 0 to 7, got 8' },
+    {
+      usage: { cachedInputTokens: 3, cacheWriteTokens: 5 },
+      says: 'usage.cacheWriteTokens to be an integer from 0 to 4, got 5',
+    },
+    { usage: { cacheWrite1hTokens: 1 }, says: 'usage.cacheWrite1hTokens to be an integer from 0 to 0, got 1' },
     { usage: { totalTokens: 9 }, says: 'usage.totalTokens to be an integer from 10 to 9007199254740991, got 9' },
     { usage: { cachedTokens: 1 }, says: 'usage.cachedTokens to be left out' },
   ])('the usage $usage', ({ usage, says }) => {

@@ -81,7 +81,7 @@ export const ANTHROPIC_ANSWERS: readonly RecordedAnswer[] = [
   inOneLine(
     'a message that reads from the cache and writes to it',
     { ...message, content: [{ type: 'text', text: 'Hi.' }], usage: cached },
-    [2467, 1800, 503, 2970],
+    [2467, 1800, 503, 2970, 648, 192],
   ),
   inOneLine(
     'a message that thought and uses a tool',
@@ -100,7 +100,7 @@ export const ANTHROPIC_ANSWERS: readonly RecordedAnswer[] = [
   inOneLine(
     'a message that searched the web',
     { ...message, content: [search, found, { type: 'text', text: 'So.', citations: [] }], usage: searching },
-    [14573, 7123, 931, 15504],
+    [14573, 7123, 931, 15504, 7345],
   ),
   inOneLine(
     'a message whose context was compacted on the way',
@@ -112,7 +112,7 @@ export const ANTHROPIC_ANSWERS: readonly RecordedAnswer[] = [
       ],
       usage: compacting,
     },
-    [203000, 8000, 4500, 207500],
+    [203000, 8000, 4500, 207500, 2000],
   ),
   inOneLine(
     'a refused message',
@@ -161,17 +161,17 @@ export const ANTHROPIC_STREAMS: readonly RecordedStream[] = [
         output_tokens: 2,
         service_tier: 'standard',
       }),
-      [9316, 9000, 2, 9318],
+      [9316, 9000, 2, 9318, 312],
     ],
-    [block({ type: 'thinking', thinking: '', signature: '' }), [9316, 9000, 2, 9318]],
-    [delta({ type: 'thinking_delta', thinking: 'Which gate, then' }), [9316, 9000, 4, 9320]],
-    [delta({ type: 'signature_delta', signature: 'EqQBCgIYAhIMAhIMAhIMAhIMAhIM' }), [9316, 9000, 4, 9320]],
-    [stop(), [9316, 9000, 4, 9320]],
-    [block({ type: 'tool_use', id: 'toolu_1', name: 'open_gate', input: {} }, 1), [9316, 9000, 4, 9320]],
-    [delta({ type: 'input_json_delta', partial_json: '' }, 1), [9316, 9000, 4, 9320]],
-    [delta({ type: 'input_json_delta', partial_json: '{"gate": "north"' }, 1), [9316, 9000, 8, 9324]],
-    [delta({ type: 'input_json_delta', partial_json: '}' }, 1), [9316, 9000, 9, 9325]],
-    [stop(1), [9316, 9000, 9, 9325]],
+    [block({ type: 'thinking', thinking: '', signature: '' }), [9316, 9000, 2, 9318, 312]],
+    [delta({ type: 'thinking_delta', thinking: 'Which gate, then' }), [9316, 9000, 4, 9320, 312]],
+    [delta({ type: 'signature_delta', signature: 'EqQBCgIYAhIMAhIMAhIMAhIMAhIM' }), [9316, 9000, 4, 9320, 312]],
+    [stop(), [9316, 9000, 4, 9320, 312]],
+    [block({ type: 'tool_use', id: 'toolu_1', name: 'open_gate', input: {} }, 1), [9316, 9000, 4, 9320, 312]],
+    [delta({ type: 'input_json_delta', partial_json: '' }, 1), [9316, 9000, 4, 9320, 312]],
+    [delta({ type: 'input_json_delta', partial_json: '{"gate": "north"' }, 1), [9316, 9000, 8, 9324, 312]],
+    [delta({ type: 'input_json_delta', partial_json: '}' }, 1), [9316, 9000, 9, 9325, 312]],
+    [stop(1), [9316, 9000, 9, 9325, 312]],
     [
       end(
         {
@@ -183,9 +183,9 @@ export const ANTHROPIC_STREAMS: readonly RecordedStream[] = [
         },
         'tool_use',
       ),
-      [9316, 9000, 89, 9405],
+      [9316, 9000, 89, 9405, 312],
     ],
-    [done, [9316, 9000, 89, 9405]],
+    [done, [9316, 9000, 89, 9405, 312]],
   ]),
   asTyped('a message that searched the web, and read what it found as input', [
     [
@@ -223,8 +223,8 @@ export const ANTHROPIC_STREAMS: readonly RecordedStream[] = [
   asTyped('a message whose context was compacted on the way', [
     [start({ input_tokens: 23000, output_tokens: 1, iterations: null }), [23000, 0, 1, 23001]],
     [delta({ type: 'text_delta', text: 'And?' }), [23000, 0, 1, 23001]],
-    [end(compacting), [203000, 8000, 4500, 207500]],
-    [done, [203000, 8000, 4500, 207500]],
+    [end(compacting), [203000, 8000, 4500, 207500, 2000]],
+    [done, [203000, 8000, 4500, 207500, 2000]],
   ]),
   asTyped('a message that ends in an error', [
     [start({ input_tokens: 12, output_tokens: 1 }), [12, 0, 1, 13]],

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { bedrockApi } from '../../lib/llm/bedrock.js';
 import { meterOf } from '../../lib/llm/metered-stream.js';
 import type { Usage } from '../../lib/llm/usage.js';
-import type { Counts } from './recorded.js';
+import { type Counts, usageOf } from './recorded.js';
 import { BEDROCK_STREAMS, type RecordedMessage } from './recorded-bedrock.js';
 
 const answer = new Response(null, { headers: { 'content-type': 'application/vnd.amazon.eventstream' } });
@@ -14,9 +14,6 @@ function read(chunks: readonly Uint8Array[]) {
   passed.push(meter.passOnRest());
   return { bytes: Buffer.concat(passed).toString('hex'), usage: meter.usage };
 }
-
-const usageOf = (counts: Counts): Usage | undefined =>
-  counts && { inputTokens: counts[0], cachedInputTokens: counts[1], outputTokens: counts[2], totalTokens: counts[3] };
 
 const bytesOf = (messages: readonly RecordedMessage[]): Uint8Array => Buffer.concat(messages.map(({ bytes }) => bytes));
 

@@ -55,7 +55,10 @@ export const BEDROCK_STREAMS: readonly RecordedMessages[] = [
         metrics: { latencyMs: 1551 },
         p: 'abcde',
         usage: {
-          cacheDetails: [{ inputTokens: 100, ttl: '5m' }],
+          cacheDetails: [
+            { inputTokens: 30, ttl: '1h' },
+            { inputTokens: 70, ttl: '5m' },
+          ],
           cacheReadInputTokens: 1000,
           cacheReadInputTokenCount: 1000,
           cacheWriteInputTokens: 100,
@@ -65,7 +68,7 @@ export const BEDROCK_STREAMS: readonly RecordedMessages[] = [
           totalTokens: 1142,
         },
       },
-      [1112, 1000, 30, 1142],
+      [1112, 1000, 30, 1142, 100, 30],
     ],
   ]),
   converse('a ConverseStream of a tool', [

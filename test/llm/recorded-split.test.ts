@@ -5,7 +5,7 @@ import { AnswerMeter, type Meter, StreamMeter } from '../../lib/llm/metered-stre
 import { openAiApi } from '../../lib/llm/openai.js';
 import type { ProviderApi } from '../../lib/llm/provider-api.js';
 import type { Usage } from '../../lib/llm/usage.js';
-import type { Counts, RecordedEvent } from './recorded.js';
+import { type Counts, type RecordedEvent, usageOf } from './recorded.js';
 import { ANTHROPIC_ANSWERS, ANTHROPIC_STREAMS } from './recorded-anthropic.js';
 import { GEMINI_ANSWERS, GEMINI_STREAMS } from './recorded-gemini.js';
 import { CHAT_ANSWERS, CHAT_STREAMS, EMBEDDINGS_ANSWERS, RESPONSES_ANSWERS, RESPONSES_STREAMS } from './recorded-openai.js';
@@ -23,9 +23,6 @@ const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 /** The bytes of a text, each as a character: of broken text none is lost. */
 const asRead = (text: string): string => Buffer.from(text).toString('latin1');
-
-const usageOf = (counts: Counts): Usage | undefined =>
-  counts && { inputTokens: counts[0], cachedInputTokens: counts[1], outputTokens: counts[2], totalTokens: counts[3] };
 
 /** What a meter passes on of these chunks, and the usage that it tells at their end. */
 function read(meter: Meter, chunks: readonly Uint8Array[]) {

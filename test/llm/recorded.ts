@@ -1,7 +1,32 @@
-/** Input, cached input, output and total as typed by hand; undefined: no usage is told. */
+import type { Usage } from '../../lib/llm/usage.js';
+
+/**
+ * Input, cached input, output and total, and what was written to the cache, and of that for an hour, as typed by hand; undefined: no usage is told.
+ */
 export type Counts =
-  | readonly [inputTokens: number, cachedInputTokens: number, outputTokens: number, totalTokens: number]
+  | readonly [
+      inputTokens: number,
+      cachedInputTokens: number,
+      outputTokens: number,
+      totalTokens: number,
+      cacheWriteTokens?: number,
+      cacheWrite1hTokens?: number,
+    ]
   | undefined;
+
+/** The usage that these counts are. */
+export function usageOf(counts: Counts): Usage | undefined {
+  if (counts === undefined) return undefined;
+  const [inputTokens, cachedInputTokens, outputTokens, totalTokens, cacheWriteTokens, cacheWrite1hTokens] = counts;
+  return {
+    inputTokens,
+    cachedInputTokens,
+    ...(cacheWriteTokens !== undefined && { cacheWriteTokens }),
+    ...(cacheWrite1hTokens !== undefined && { cacheWrite1hTokens }),
+    outputTokens,
+    totalTokens,
+  };
+}
 
 /** An answer in one piece, and the usage in it. */
 export interface RecordedAnswer {

@@ -68,6 +68,23 @@ it.each([
   expect(usageOfOpenAi(body)).toBeUndefined();
 });
 
+it.each([
+  { told: 40, is: { cacheWriteTokens: 40 } },
+  { told: 0, is: {} },
+  { told: null, is: {} },
+  { told: -1, is: {} },
+  { told: 'many', is: {} },
+  // Never more than there is other input.
+  { told: 70, is: { cacheWriteTokens: 60 } },
+])('reads $told tokens written to the cache as $is', ({ told, is }) => {
+  const details = { cached_tokens: 40, cache_write_tokens: told };
+  const counts = { inputTokens: 100, cachedInputTokens: 40, outputTokens: 7, totalTokens: 107 };
+  const chatUsage = { prompt_tokens: 100, completion_tokens: 7, total_tokens: 107, prompt_tokens_details: details };
+  expect(usageOfOpenAi(chat(chatUsage as never))).toEqual({ ...counts, ...is });
+  const responsesUsage = { input_tokens: 100, output_tokens: 7, total_tokens: 107, input_tokens_details: details };
+  expect(usageOfOpenAi({ usage: responsesUsage })).toEqual({ ...counts, ...is });
+});
+
 it('gives only whole counts of at least 0, for any value', () => {
   const count = fc.oneof(fc.integer({ min: -2, max: 9 }), fc.double(), fc.constant(null), fc.constant('3'));
   const counts = fc.record(
@@ -75,7 +92,7 @@ it('gives only whole counts of at least 0, for any value', () => {
       prompt_tokens: count,
       completion_tokens: count,
       total_tokens: count,
-      prompt_tokens_details: fc.record({ cached_tokens: count }),
+      prompt_tokens_details: fc.record({ cached_tokens: count, cache_write_tokens: count }),
     },
     { requiredKeys: [] },
   );

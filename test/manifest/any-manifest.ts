@@ -101,6 +101,12 @@ const anyTierOptions = fc.record(
   { requiredKeys: [] },
 );
 
+const anyDollars = fc.integer({ min: 0, max: 1_000_000 }).map((cents) => cents / 100);
+const anyPrices = fc.record(
+  { input: anyDollars, cachedInput: anyDollars, cacheWrite: anyDollars, cacheWrite1h: anyDollars, output: anyDollars },
+  { requiredKeys: ['input', 'output'] },
+);
+
 const anyContent = fc
   .tuple(optional(anyLimits), anyOptions)
   .map(([limits = [], options]) => ({ limits, options: limits.length > 0 ? options : { ...options, disabled: true } }));
@@ -155,9 +161,10 @@ function anySettings({ resources, tiers, entities }: Names): fc.Arbitrary<readon
     ...entities.map((entity) => ({ entity })),
   ];
   const settings = plain.map((scope) =>
-    fc.tuple(anyContent, fc.boolean()).map(([{ limits, options }, inherit]): ScopeSetting => {
+    fc.tuple(anyContent, fc.boolean(), optional(anyPrices)).map(([{ limits, options }, inherit, prices]): ScopeSetting => {
       const told = inherit && !('system' in scope) ? { ...options, inherit } : options;
-      return { scope, limits, options: told };
+      const isPriced = prices !== undefined && Object.keys(scope).join() === 'resource';
+      return { scope, limits, options: isPriced ? { ...told, prices } : told };
     }),
   );
   const ofTiers = tiers.map((tier) =>

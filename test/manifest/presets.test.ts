@@ -129,13 +129,13 @@ describe('a manifest that extends a preset', () => {
       preset: 'openai/tier-5',
       resource: 'gpt-6-luna',
       limits: ['rpm=30000/minute', 'tpm=180000000/minute'],
-      prices: { input: 0.1, cachedInput: 0.01, output: 0.5 },
+      prices: { input: 0.1, cachedInput: 0.01, cacheWrite: 0.125, output: 0.5 },
     },
     {
       preset: 'anthropic/build',
       resource: 'claude-opus-5-5',
       limits: ['rpm=5000/minute', 'itpm=5000000/minute,input=1,cachedInput=0', 'otpm=1000000/minute'],
-      prices: { input: 4, cachedInput: 0.2, output: 20 },
+      prices: { input: 4, cachedInput: 0.2, cacheWrite: 5, cacheWrite1h: 8, output: 20 },
     },
     {
       preset: 'gemini/tier-2',
