@@ -10,11 +10,11 @@ import { type Ended, type Meter, metered, meterOf } from '../lib/llm/metered-str
 import { openAiApi } from '../lib/llm/openai.js';
 import type { PriceTable } from '../lib/llm/prices.js';
 import type { PreparedCall, ProviderApi } from '../lib/llm/provider-api.js';
-import { apiOfPath } from '../lib/llm/provider-apis.js';
+import { apiOfPath, apiSpokenIn } from '../lib/llm/provider-apis.js';
 import { rateLimitHeaders } from '../lib/rate-limit-headers.js';
 import type { LimitReport } from '../lib/report.js';
 import { compose, composedBefore } from './compose.js';
-import { bodyBytes, pathParameter, problemOfLogged, tooLarge } from './http-event.js';
+import { bodyBytes, headerValues, pathParameter, problemOfLogged, tooLarge } from './http-event.js';
 import { printMetrics } from './measured.js';
 import { pricesOf } from './prices.js';
 import { type Invocation, type StreamedResponse, streamed } from './response-stream.js';
@@ -215,8 +215,9 @@ function answered(refused: Problem, api: ProviderApi, limits: readonly LimitRepo
   return { statusCode: refused.status, headers, body: new Blob([bytes]).stream() };
 }
 
-/** Which API a call speaks; where that cannot be told, the one that most speak. */
-const apiOf = (event: APIGatewayProxyEvent): ProviderApi => apiOfPath(event.pathParameters?.path ?? '') ?? openAiApi;
+/** The API in whose shape a call is refused. */
+const apiOf = (event: APIGatewayProxyEvent): ProviderApi =>
+  apiSpokenIn(event.pathParameters?.path ?? '', (name) => headerValues(event, name).length > 0);
 
 /** Where a call goes. Dots in its path are resolved, escaped ones too; throws for a path that would leave the provider's base so. */
 function targetUrl(event: APIGatewayProxyEvent, { baseUrl }: Upstream): URL {

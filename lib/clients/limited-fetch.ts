@@ -325,7 +325,7 @@ function refused(api: ProviderApi, error: HeadgateError): Response {
     ...found.headers,
     ...rateLimitHeaders(limits),
     ...waitHeaders(refusal),
-    'content-type': 'application/json',
+    'Content-Type': 'application/json',
     'x-headgate-code': error.code,
     ...api.refusalHeaders?.(refusal),
   };

@@ -23,6 +23,8 @@ export const geminiApi: ProviderApi = {
       ],
     },
   }),
+  // Its client reads no other JSON as an error, but for a text.
+  refusalHeaders: () => ({ 'Content-Type': 'application/json' }),
 };
 
 /** `models/{model}:{method}`, `tunedModels/…`, and `endpoints/…` of Vertex, whose path goes on before them. */

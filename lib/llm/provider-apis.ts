@@ -5,6 +5,20 @@ import { openAiApi } from './openai.js';
 import { endpointOfPath } from './openai-endpoint.js';
 import type { ProviderApi } from './provider-api.js';
 
+/**
+ * The API that a request speaks, also where it costs no tokens, such as a list of models: by its path, else by the headers that only the one provider's
+ * clients send, else OpenAI's, which most speak. `hasHeader` is asked for names in lower case.
+ */
+export function apiSpokenIn(path: string, hasHeader: (name: string) => boolean): ProviderApi {
+  const called = apiOfPath(path);
+  if (called !== undefined) return called;
+  if (hasHeader('anthropic-version')) return anthropicApi;
+  if (hasHeader('x-goog-api-key')) return geminiApi;
+  return COUNT_OF_BEDROCK.test(path) ? bedrockApi : openAiApi;
+}
+
+const COUNT_OF_BEDROCK = /(?:^|\/)model\/.+\/count-tokens\/*$/;
+
 /** A tuned model has a name of its own, or on Vertex an endpoint, which may predict what costs no tokens. */
 const GEMINI_PATH =
   /\/(models|tunedModels)\/[^/:]+:(stream)?(generateContent|embedContent|batchEmbedContents|generateAnswer|predict)$|\/endpoints\/[^/:]+:(stream)?generateContent$/i;

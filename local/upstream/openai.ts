@@ -106,15 +106,24 @@ const responses: Endpoint = {
   },
 };
 
+const VECTOR = Float32Array.of(0.25, -0.5, 0.125);
+
+/** An input is one text, one text as tokens, or a list of either. */
+const textsIn = (input: unknown): readonly unknown[] => (Array.isArray(input) && typeof input[0] !== 'number' ? input : [input]);
+
 const embeddings: Endpoint = {
   path: /^\/v1\/embeddings$/,
   asked({ model, input }) {
     if (typeof model !== 'string' || input === undefined) return 'Expected a JSON body with model and input';
     return { model, characters: charactersOf([input]), mostOutput: 0, streams: false };
   },
-  answer: ({ model, promptTokens }) => ({
+  answer: ({ model, promptTokens }, { input, encoding_format }) => ({
     object: 'list',
-    data: [{ object: 'embedding', index: 0, embedding: [0.25, -0.5, 0.125] }],
+    data: textsIn(input).map((_, index) => ({
+      object: 'embedding',
+      index,
+      embedding: encoding_format === 'base64' ? Buffer.from(VECTOR.buffer).toString('base64') : [...VECTOR],
+    })),
     model,
     usage: { prompt_tokens: promptTokens, total_tokens: promptTokens },
   }),

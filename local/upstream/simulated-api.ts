@@ -11,7 +11,7 @@ export interface Endpoint {
   readonly contentType?: string;
   /** What a body asks for, or what is wrong with it. */
   readonly asked: (body: JsonObject, path: string) => Asked | string;
-  readonly answer: (produced: Produced) => object;
+  readonly answer: (produced: Produced, body: JsonObject) => object;
   readonly events: (produced: Produced, body: JsonObject) => readonly StreamEvent[];
 }
 

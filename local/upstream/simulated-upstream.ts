@@ -138,7 +138,7 @@ async function handle(request: IncomingMessage, response: ServerResponse, behavi
   const produced = producedFor(asked, behaviour, tally.answers);
   if (!asked.streams) {
     if (!COUNTS_ONLY.test(path)) tally.tokens += produced.promptTokens + produced.outputTokens;
-    return json(response, 200, endpoint.answer(produced));
+    return json(response, 200, endpoint.answer(produced, body));
   }
   const { contentType = 'text/event-stream; charset=utf-8' } = endpoint;
   const stream = { headers: request.headers, contentType, events: endpoint.events(produced, body), produced };

@@ -28,12 +28,15 @@ const FREE: readonly {
   readonly provider: string;
   readonly model: string;
   readonly ask: (url: string, key: string) => Promise<unknown>;
+  /** What its client reads out of a denial in the provider's own shape. */
+  readonly denied: object;
 }[] = [
   {
     what: 'the list of OpenAI’s models',
     provider: 'openai',
     model: 'gpt-4o-mini',
     ask: async (url, apiKey) => (await new OpenAI({ baseURL: `${url}/v1`, apiKey, maxRetries: 0 }).models.list()).data.length > 0,
+    denied: { name: 'Error', code: 'RateLimitExceeded', status: 429 },
   },
   {
     what: 'Anthropic’s count of tokens',
@@ -43,6 +46,7 @@ const FREE: readonly {
       const client = new Anthropic({ baseURL: url, apiKey, maxRetries: 0 });
       return (await client.messages.countTokens({ model: 'claude-sonnet-4-5', messages })).input_tokens > 0;
     },
+    denied: { status: 429, type: 'rate_limit_error' },
   },
   {
     what: 'Gemini’s count of tokens',
@@ -52,6 +56,7 @@ const FREE: readonly {
       const client = new GoogleGenAI({ apiKey, httpOptions: { baseUrl: url } });
       return Number((await client.models.countTokens({ model: 'gemini-2.5-flash', contents: 'Hello' })).totalTokens) > 0;
     },
+    denied: { status: 429, message: expect.stringContaining('"status":"RESOURCE_EXHAUSTED"') },
   },
   {
     what: 'Bedrock’s count of tokens',
@@ -70,12 +75,13 @@ const FREE: readonly {
       const counting = new CountTokensCommand({ modelId: 'amazon.nova-pro-v1:0', input: { converse } });
       return Number((await client.send(counting)).inputTokens) > 0;
     },
+    denied: { name: 'ThrottlingException', $metadata: { httpStatusCode: 429 } },
   },
 ];
 
 it.each(FREE)(
-  '$what is asked through the gateway with the official client, draws on the provider’s requests, and costs no tokens',
-  async ({ provider, model, ask }) => {
+  '$what is asked through the gateway with the official client, draws on the provider’s requests, costs no tokens, and is denied in its own shape',
+  async ({ provider, model, ask, denied }) => {
     const entity = `caller-${randomUUID()}`;
     const limits = [Limit.perHour('rph', 2), Limit.perDay('tpd', 1_000)];
     await admin.setLimits({ entity, resource: provider }, limits);
@@ -89,6 +95,6 @@ it.each(FREE)(
     expect(await limiter.available({ entity, resource: provider })).toEqual({ rph: 1, tpd: 1_000 });
     expect(await limiter.available({ entity, resource: model })).toEqual({ rph: 2, tpd: 1_000 });
     await ask(url, secret);
-    await expect(ask(url, secret)).rejects.toSatisfy((error) => (error.status ?? error.$metadata.httpStatusCode) === 429);
+    await expect(ask(url, secret)).rejects.toMatchObject(denied);
   },
 );

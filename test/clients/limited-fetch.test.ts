@@ -71,3 +71,15 @@ describe.each(OFFICIAL_CALLS)('$name through limitedFetch', ({ call, model, deni
     await expect(call(route, 'Two')).resolves.toMatchObject({ inputTokens: expect.any(Number) });
   });
 });
+
+it.each([
+  { provider: 'OpenAI', url: 'https://api.openai.com/v1/chat/completions', model: 'm' },
+  { provider: 'Anthropic', url: 'https://api.anthropic.com/v1/messages', model: 'm' },
+  { provider: 'Gemini', url: 'https://generativelanguage.googleapis.com/v1beta/models/m:generateContent', model: undefined },
+])('a denial is one JSON of $provider’s, and says so once', async ({ url, model }) => {
+  const { route } = await limited('m', [Limit.perHour('rph', 1)], { upstream: async () => Response.json({}) });
+  const call = () => route.fetch(url, { method: 'POST', body: JSON.stringify({ model, messages: [], contents: [] }) });
+  expect((await call()).status).toBe(200);
+  const denial = await call();
+  expect([denial.status, denial.headers.get('content-type')]).toEqual([429, 'application/json']);
+});

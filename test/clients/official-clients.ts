@@ -57,7 +57,7 @@ async function withGlobalFetch<T>(replacement: typeof fetch, work: () => Promise
 const google = ({ baseUrl, apiKey }: Route) => new GoogleGenAI({ apiKey, httpOptions: { baseUrl } });
 const deniedOfGoogle = (error: unknown) => {
   if (!(error instanceof ApiError) || error.status !== 429) return undefined;
-  return Math.ceil(Number(/"retryDelay":\s*"([\d.]+)s"/.exec(error.message.replaceAll('\\"', '"'))?.[1]));
+  return Math.ceil(Number(/"retryDelay":\s*"([\d.]+)s"/.exec(error.message)?.[1]));
 };
 
 const told = (inputTokens: number | undefined, outputTokens: number | undefined): Told => ({
@@ -161,10 +161,7 @@ export const OFFICIAL_CALLS: readonly OfficialCall[] = [
     model: 'text-embedding-3-small',
     deniedForSeconds: deniedOfOpenAi,
     async call(route, prompt, signal) {
-      const { usage } = await openai(route).embeddings.create(
-        { model: 'text-embedding-3-small', input: prompt, encoding_format: 'float' },
-        { signal },
-      );
+      const { usage } = await openai(route).embeddings.create({ model: 'text-embedding-3-small', input: prompt }, { signal });
       return told(usage.prompt_tokens, 0);
     },
   },

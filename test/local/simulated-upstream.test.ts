@@ -1,4 +1,5 @@
 import { fc } from '@fast-check/vitest';
+import { OpenAI } from 'openai';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type SimulatedUpstream, startUpstream } from '../../local/upstream/simulated-upstream.js';
 
@@ -235,3 +236,22 @@ it('lists the model of the demo', async () => {
     data: [{ id: 'gpt-4o-mini' }],
   });
 });
+
+it.each([
+  { input: 'Hello', vectors: 1 },
+  { input: ['Hello', 'there', 'again'], vectors: 3 },
+  { input: [15_339, 11], vectors: 1 },
+  { input: [[15_339], [11, 12]], vectors: 2 },
+])(
+  'embeddings of $input are $vectors vectors to the official client, as it asks for them and as numbers',
+  async ({ input, vectors }) => {
+    const client = new OpenAI({ baseURL: `${upstream.url}/v1`, apiKey: 'k' });
+    const vector = [0.25, -0.5, 0.125];
+    for (const asked of [{}, { encoding_format: 'float' as const }]) {
+      const { data } = await client.embeddings.create({ model: 'text-embedding-3-small', input, ...asked });
+      expect(data.map(({ index, embedding }) => [index, [...embedding]])).toEqual(
+        Array.from({ length: vectors }, (_, index) => [index, vector]),
+      );
+    }
+  },
+);
