@@ -1,4 +1,5 @@
 import { GatewayResponse, type GatewayResponseOptions, type IRestApi, ResponseType } from 'aws-cdk-lib/aws-apigateway';
+import { openAiError } from '../lib/llm/openai-error.js';
 
 /**
  * Makes an authorizer's answers leave the API as HTTP means them: a denial as 429 with its wait, a missing or wrong key as 401, an error or no
@@ -36,13 +37,7 @@ export function limitResponses(api: IRestApi): void {
     statusCode: '401',
     responseHeaders: { 'Content-Type': PROBLEM_JSON, 'WWW-Authenticate': "'Bearer'" },
     templates: {
-      'application/json': JSON.stringify({
-        type: 'about:blank',
-        title: 'Unauthorized',
-        status: 401,
-        code: 'Unauthorized',
-        detail: 'The request carries no valid Headgate key or token.',
-      }),
+      'application/json': problem(401, 'Unauthorized', 'Unauthorized', 'The request carries no valid Headgate key or token.'),
     },
   });
   // What an authorizer throws is the first of these; the second is for one that could not be asked.
@@ -55,16 +50,19 @@ export function limitResponses(api: IRestApi): void {
       statusCode: '503',
       responseHeaders: { 'Content-Type': PROBLEM_JSON, 'Retry-After': "'1'" },
       templates: {
-        'application/json': JSON.stringify({
-          type: 'about:blank',
-          title: 'No decision',
-          status: 503,
-          code: 'LimiterUnavailable',
-          detail: 'Whether the request may be made could not be decided.',
-        }),
+        'application/json': problem(
+          503,
+          'LimiterUnavailable',
+          'No decision',
+          'Whether the request may be made could not be decided.',
+        ),
       },
     });
   }
 }
+
+/** With what clients of LLM providers read of it: API Gateway answers before it is known which provider's. */
+const problem = (status: number, code: string, title: string, detail: string): string =>
+  JSON.stringify({ type: 'about:blank', title, status, code, detail, ...openAiError(code, detail) });
 
 export const PROBLEM_JSON = "'application/problem+json'";

@@ -1,8 +1,10 @@
 import type { APIGatewayAuthorizerResult, APIGatewayRequestAuthorizerEvent } from 'aws-lambda';
 import { nowMs } from '../lib/clock.js';
 import { InvalidArgument, LimiterUnavailable } from '../lib/errors.js';
+import type { Problem } from '../lib/http/problem.js';
 import { type Lease, type Tokens, tokensOf } from '../lib/lease.js';
 import { costsOf } from '../lib/llm/costs.js';
+import { openAiError } from '../lib/llm/openai-error.js';
 import { checkName } from '../lib/names.js';
 import { RateLimitExceeded } from '../lib/rate-limit-exceeded.js';
 import { type AuthorizerSettings, authorizerSettings, type ResourceSource } from './authorizer-settings.js';
@@ -126,9 +128,13 @@ function denialContext(error: RateLimitExceeded): Context {
     retryAfter: headers['Retry-After'] ?? '1',
     rateLimit: headers.RateLimit ?? '',
     rateLimitPolicy: headers['RateLimit-Policy'] ?? '',
-    problem: JSON.stringify(body),
+    problem: problemText(body),
   };
 }
+
+/** A problem with what clients of LLM providers read of it: in front of an API of anybody's it is all that they are told. */
+const problemText = (body: Problem['body']): string =>
+  JSON.stringify({ ...body, ...openAiError(String(body.code), String(body.detail)) });
 
 /**
  * The answer to a call that is refused, but not by a limit. Where the authorizer itself keeps it out, a fault of the server is an error, which API
@@ -142,7 +148,7 @@ function refused(event: Event, entity: string, error: unknown, { refusedBy }: Au
   return policy(event, 'Deny', entity, {
     reason: String(body.code),
     ...(headers['Retry-After'] && { retryAfter: headers['Retry-After'] }),
-    problem: JSON.stringify({ ...body, status: 429 }),
+    problem: problemText({ ...body, status: 429 }),
   });
 }
 

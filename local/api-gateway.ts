@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { finished } from 'node:stream/promises';
 import type { APIGatewayAuthorizerResult, APIGatewayProxyResult } from 'aws-lambda';
 import { API_ROUTES } from '../lib/http/routes.js';
+import { openAiError } from '../lib/llm/openai-error.js';
 import { authorizerEvent, type MatchedRequest, proxyEvent } from './api-event.js';
 import { type Handler, lambdaContext, type Metadata, ResponseStream, streams } from './lambda-runtime.js';
 
@@ -247,7 +248,12 @@ async function bodyOf(request: IncomingMessage): Promise<Buffer | 'too large' | 
 }
 
 function problem(response: ServerResponse, status: number, code: string, detail: string): void {
-  json(response, status, { type: 'about:blank', title: code, status, code, detail }, 'application/problem+json');
+  json(
+    response,
+    status,
+    { type: 'about:blank', title: code, status, code, detail, ...openAiError(code, detail) },
+    'application/problem+json',
+  );
 }
 
 function json(response: ServerResponse, status: number, body: unknown, type = 'application/json'): void {

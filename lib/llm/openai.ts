@@ -3,6 +3,7 @@ import { jsonBody, modelOf } from './json-body.js';
 import { withJsonMember } from './json-member.js';
 import { isJsonObject, type JsonObject } from './json-object.js';
 import { endpointOfPath, type OpenAiEndpoint } from './openai-endpoint.js';
+import { openAiError } from './openai-error.js';
 import type { PreparedCall, ProviderApi, RefusedCall, UsageReader } from './provider-api.js';
 import { jsonWithUsage, type Usage, usageOfOpenAi } from './usage.js';
 
@@ -12,7 +13,7 @@ export const openAiApi: ProviderApi = {
   prepare: prepareOpenAi,
   usageOf: usageOfOpenAi,
   usageReader: () => new OpenAiUsageReader(),
-  refusalBody: ({ code, message, field }) => ({ error: { message, type: code, param: field ?? null, code } }),
+  refusalBody: ({ code, message, field }) => openAiError(code, message, field),
 };
 
 const ATTACHMENT_TYPES: ReadonlySet<unknown> = new Set([

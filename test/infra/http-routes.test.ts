@@ -156,7 +156,11 @@ describe('the gateway responses', () => {
         'gatewayresponse.header.Content-Type': "'application/problem+json'",
       },
     });
-    expect(JSON.parse(response?.ResponseTemplates['application/json'])).toMatchObject({ status: 401, code: 'Unauthorized' });
+    expect(JSON.parse(response?.ResponseTemplates['application/json'])).toMatchObject({
+      status: 401,
+      code: 'Unauthorized',
+      error: { message: 'The request carries no valid Headgate key or token.', code: 'Unauthorized' },
+    });
   });
 
   it('are part of the deployment that serves the routes', () => {

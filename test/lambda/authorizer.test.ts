@@ -248,6 +248,7 @@ describe('a call that is denied', () => {
       status: 429,
       code: 'RateLimitExceeded',
       violations: [{ limit: 'rpm' }],
+      error: { code: 'RateLimitExceeded', message: expect.stringMatching(/^Rate limit exceeded, retry after \d+ ms: rpm of /) },
     });
     expect(await available(entity)).toEqual({ rpm: 0, tpm: 800 });
   });

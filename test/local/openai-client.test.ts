@@ -122,8 +122,10 @@ describe('the official OpenAI client behind the gateway', () => {
     expect(system.upstream.producedTokens).toBe(total);
   });
 
-  it('sees an authentication error for a key that does not exist', async () => {
-    expect(await rejection(complete(openai('hg_no_such_key'), 'Hello'))).toBeInstanceOf(AuthenticationError);
+  it('sees an authentication error that says why for a key that does not exist', async () => {
+    const error = await rejection(complete(openai('hg_no_such_key'), 'Hello'));
+    expect(error).toBeInstanceOf(AuthenticationError);
+    expect(error).toMatchObject({ message: '401 The request carries no valid Headgate key or token.', code: 'Unauthorized' });
   });
 
   it('is denied when the provider’s own limit is used up, and told where the other limits stand', async () => {
