@@ -51,17 +51,21 @@ function optionsOf(env: NodeJS.ProcessEnv): SystemOptions {
 
 function greeting(system: System, { tableName, namespace }: SystemOptions): string {
   const { url, dynamoEndpoint } = system;
-  const { key, entity, model, provider } = DEMO;
+  const { key, entity, model, provider, others } = DEMO;
   const environment = Object.entries(clientEnvironment(system)).map(([name, value]) => `${name}=${value}`);
   return `
 Headgate on this machine
   API        ${url}
   DynamoDB   ${dynamoEndpoint}, table ${tableName}, namespace ${namespace}
-  Demo       key ${key}, entity ${entity}: 20 requests and 10,000 tokens a minute on ${model}
+  Demo       key ${key}, entity ${entity}: 20 requests and 10,000 tokens a minute on ${model},
+             ${Object.values(others).join(', ')}
 
 Try, in another terminal:
 
-  # An OpenAI-compatible call through the gateway (base URL of any OpenAI client: ${url}/llm/${provider}/v1)
+  # An OpenAI-compatible call through the gateway (base URL of any OpenAI client: ${url}/llm/${provider}/v1;
+  # of others: ${Object.keys(others)
+    .map((other) => `${url}/llm/${other}`)
+    .join(', ')})
   curl -i ${url}/llm/${provider}/v1/chat/completions -H 'Authorization: Bearer ${key}' -H 'Content-Type: application/json' -d '{"model":"${model}","messages":[{"role":"user","content":"Hello"}]}'
 
   # Ask for tokens yourself
