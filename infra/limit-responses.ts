@@ -1,5 +1,4 @@
 import { GatewayResponse, type GatewayResponseOptions, type IRestApi, ResponseType } from 'aws-cdk-lib/aws-apigateway';
-import { openAiError } from '../lib/llm/openai-error.js';
 
 /**
  * Makes an authorizer's answers leave the API as HTTP means them: a denial as 429 with its wait, a missing or wrong key as 401, an error or no
@@ -61,8 +60,10 @@ export function limitResponses(api: IRestApi): void {
   }
 }
 
-/** With what clients of LLM providers read of it: API Gateway answers before it is known which provider's. */
-const problem = (status: number, code: string, title: string, detail: string): string =>
-  JSON.stringify({ type: 'about:blank', title, status, code, detail, ...openAiError(code, detail) });
+/** With the `error` that clients of OpenAI and most others read: API Gateway answers before it is known which provider's they are. */
+const problem = (status: number, code: string, title: string, detail: string): string => {
+  const error = { message: detail, type: code, param: null, code };
+  return JSON.stringify({ type: 'about:blank', title, status, code, detail, error });
+};
 
 export const PROBLEM_JSON = "'application/problem+json'";

@@ -78,7 +78,15 @@ export type LlmUpstream = ProviderUpstream | BedrockUpstream;
 export type LlmUpstreams = Readonly<Record<string, LlmUpstream>>;
 
 /** What a model costs, in dollars per million tokens, as its provider publishes it: 0 to 1,000,000, with at most six decimal places. */
-export interface LlmPrices {
+export interface LlmPrices extends LlmTokenPrices {
+  /**
+   * What every token costs in a call with more input tokens than `above`.
+   * @default - what it costs in any call
+   */
+  readonly longPrompt?: LlmTokenPrices & { readonly above: number };
+}
+
+export interface LlmTokenPrices {
   readonly input: number;
 
   /**

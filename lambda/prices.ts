@@ -8,7 +8,7 @@ export function pricesOf(json: string | undefined): PriceTable {
     return parsePrices(JSON.parse(json || '{}'), field);
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    const expected = `JSON of { model: { input, cachedInput?, cacheWrite?, cacheWrite1h?, output } } in dollars per million tokens (${why})`;
+    const expected = `JSON of { model: { input, cachedInput?, cacheWrite?, cacheWrite1h?, output, longPrompt? } } in dollars per million tokens (${why})`;
     throw new InvalidArgument({ field, value: json, expected, cause });
   }
 }

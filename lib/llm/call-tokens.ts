@@ -24,6 +24,8 @@ export interface TokenRates {
   /** @default what the other writing to the cache counts */
   readonly cacheWrite1h?: bigint;
   readonly output: bigint;
+  /** What counts in place of all these for a call with more input than `above`. @default they count for any call */
+  readonly longPrompt?: TokenRates & { readonly above: number };
 }
 
 /**
@@ -31,6 +33,8 @@ export interface TokenRates {
  * it, and output, which includes reasoning that only the total counts.
  */
 export function ratedMillionths(call: CallTokens, rates: TokenRates): bigint {
+  const { longPrompt } = rates;
+  if (longPrompt !== undefined && call.inputTokens > longPrompt.above) return ratedMillionths(call, longPrompt);
   const {
     inputTokens,
     outputTokens,

@@ -7,7 +7,12 @@ import { type CallTokens, checkCallTokens, ratedMillionths, type TokenRates, who
  * What a model's tokens cost, in dollars per million tokens, as providers publish it: 0 to 1,000,000, with at most six decimal places.
  * A token then costs a whole number of millionths of a micro-dollar, so sums are exact.
  */
-export interface ModelPrices {
+export interface ModelPrices extends TokenPrices {
+  /** What every token costs in a call with more input tokens than `above`, an integer of at least 0. @default what it costs in any call */
+  readonly longPrompt?: (TokenPrices & { readonly above: number }) | undefined;
+}
+
+export interface TokenPrices {
   readonly input: number;
   /** Input that the provider had in its prompt cache. @default what input costs */
   readonly cachedInput?: number | undefined;
@@ -70,8 +75,25 @@ function checkTable(value: unknown, field: string): asserts value is PriceTable 
 
 /** The rates of one model's prices, in millionths of a micro-dollar a token. Throws `InvalidArgument` for a price out of its range. */
 export function modelRates(entry: ModelPrices, at: string): TokenRates {
-  checkFields(entry, ['input', 'cachedInput', 'cacheWrite', 'cacheWrite1h', 'output'], at);
-  const { input, cachedInput = input, cacheWrite = input, cacheWrite1h = cacheWrite, output } = entry;
+  checkFields(entry, [...PRICED, 'longPrompt'], at);
+  const { longPrompt } = entry;
+  if (longPrompt === undefined) return tokenRates(entry, at);
+  const long = `${at}.longPrompt`;
+  checkFields(longPrompt, ['above', ...PRICED], long);
+  const { above } = longPrompt;
+  if (!Number.isSafeInteger(above) || above < 0)
+    throw new InvalidArgument({
+      field: `${long}.above`,
+      value: above,
+      expected: `an integer from 0 to ${Number.MAX_SAFE_INTEGER}`,
+    });
+  return { ...tokenRates(entry, at), longPrompt: { above, ...tokenRates(longPrompt, long) } };
+}
+
+const PRICED = ['input', 'cachedInput', 'cacheWrite', 'cacheWrite1h', 'output'];
+
+function tokenRates(prices: TokenPrices, at: string): TokenRates {
+  const { input, cachedInput = input, cacheWrite = input, cacheWrite1h = cacheWrite, output } = prices;
   return {
     input: rate(input, `${at}.input`),
     cachedInput: rate(cachedInput, `${at}.cachedInput`),

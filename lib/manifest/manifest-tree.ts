@@ -79,13 +79,14 @@ function limitLeaf(limit: Limit): Leaf {
 }
 
 /** In this order: a stored map has none. */
-function pricesLeaf({ input, cachedInput, cacheWrite, cacheWrite1h, output }: ModelPrices): Leaf {
+function pricesLeaf({ input, cachedInput, cacheWrite, cacheWrite1h, output, longPrompt }: ModelPrices): Leaf {
   return {
     input,
     ...(cachedInput !== undefined && { cachedInput }),
     ...(cacheWrite !== undefined && { cacheWrite }),
     ...(cacheWrite1h !== undefined && { cacheWrite1h }),
     output,
+    ...(longPrompt !== undefined && { longPrompt: { above: longPrompt.above, ...(pricesLeaf(longPrompt) as object) } }),
   };
 }
 

@@ -34,7 +34,7 @@ describe('headgate presets', () => {
     );
     const json = JSON.parse((await presets('show', 'anthropic/prices', '--json')).stdout);
     expect(json).toMatchObject({ name: 'anthropic/prices', title: 'Anthropic API, prices of tokens', date: '2026-10-08' });
-    expect(json.settings).toHaveLength(13);
+    expect(json.settings).toHaveLength(14);
   });
 
   it('knows no preset of another name, and which one was meant', async () => {

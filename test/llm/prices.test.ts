@@ -62,6 +62,14 @@ it.each([
   expect(costOf('claude', usage, { claude: prices })).toBe(microUsd);
 });
 
+it('charges every token of a call its price for long prompts, where the input is above what counts as long', () => {
+  const longPrompt = { above: 1_000, input: 6, cachedInput: 0.6, cacheWrite: 7.5, output: 22.5 };
+  const prices = { claude: { ...CLAUDE, longPrompt } };
+  const call = { cachedInputTokens: 200, cacheWriteTokens: 300, cacheWrite1hTokens: 120, outputTokens: 10 };
+  expect(costOf('claude', { inputTokens: 1_000, ...call }, prices)).toBe(500 * 3 + 200 * 0.3 + 180 * 3.75 + 120 * 6 + 10 * 15);
+  expect(costOf('claude', { inputTokens: 1_001, ...call }, prices)).toBe(501 * 6 + 200 * 0.6 + 300 * 7.5 + 10 * 22.5);
+});
+
 it('charges reasoning that only the total counts as output', () => {
   expect(costOf('gpt-4o', { inputTokens: 4, outputTokens: 2, totalTokens: 16 }, PRICES)).toBe(10 + 120);
 });
@@ -157,6 +165,14 @@ describe('refuses', () => {
 
   it.each([
     { entry: { input: 1, output: 1, cached: 1 }, field: 'prices["m"].cached' },
+    { entry: { input: 1, output: 1, longPrompt: { input: 1, output: 1 } }, field: 'prices["m"].longPrompt.above' },
+    { entry: { input: 1, output: 1, longPrompt: { above: -1, input: 1, output: 1 } }, field: 'prices["m"].longPrompt.above' },
+    { entry: { input: 1, output: 1, longPrompt: { above: 1, output: 1 } }, field: 'prices["m"].longPrompt.input' },
+    {
+      entry: { input: 1, output: 1, longPrompt: { above: 1, input: 1, output: 1, longPrompt: {} } },
+      field: 'prices["m"].longPrompt.longPrompt',
+    },
+    { entry: { input: 1, output: 1, longPrompt: null }, field: 'prices["m"].longPrompt' },
     { entry: 2, field: 'prices["m"]' },
     { entry: null, field: 'prices["m"]' },
     { entry: [1, 2], field: 'prices["m"]' },

@@ -102,10 +102,15 @@ const anyTierOptions = fc.record(
 );
 
 const anyDollars = fc.integer({ min: 0, max: 1_000_000 }).map((cents) => cents / 100);
-const anyPrices = fc.record(
-  { input: anyDollars, cachedInput: anyDollars, cacheWrite: anyDollars, cacheWrite1h: anyDollars, output: anyDollars },
-  { requiredKeys: ['input', 'output'] },
-);
+const ofTokens = {
+  input: anyDollars,
+  cachedInput: anyDollars,
+  cacheWrite: anyDollars,
+  cacheWrite1h: anyDollars,
+  output: anyDollars,
+};
+const anyLongPrompt = fc.record({ above: fc.nat(), ...ofTokens }, { requiredKeys: ['above', 'input', 'output'] });
+const anyPrices = fc.record({ ...ofTokens, longPrompt: anyLongPrompt }, { requiredKeys: ['input', 'output'] });
 
 const anyContent = fc
   .tuple(optional(anyLimits), anyOptions)

@@ -129,7 +129,13 @@ describe('a manifest that extends a preset', () => {
       preset: 'openai/tier-5',
       resource: 'gpt-6-luna',
       limits: ['rpm=30000/minute', 'tpm=180000000/minute'],
-      prices: { input: 0.1, cachedInput: 0.01, cacheWrite: 0.125, output: 0.5 },
+      prices: {
+        input: 0.1,
+        cachedInput: 0.01,
+        cacheWrite: 0.125,
+        output: 0.5,
+        longPrompt: { above: 272_000, input: 0.2, cachedInput: 0.02, cacheWrite: 0.25, output: 0.75 },
+      },
     },
     {
       preset: 'anthropic/build',
@@ -141,7 +147,12 @@ describe('a manifest that extends a preset', () => {
       preset: 'gemini/tier-2',
       resource: 'gemini-2.5-pro',
       limits: ['usd=50000000/10m'],
-      prices: { input: 1.25, cachedInput: 0.125, output: 10 },
+      prices: {
+        input: 1.25,
+        cachedInput: 0.125,
+        output: 10,
+        longPrompt: { above: 200_000, input: 2.5, cachedInput: 0.25, output: 15 },
+      },
     },
     {
       preset: 'bedrock/eu',

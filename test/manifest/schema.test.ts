@@ -2,6 +2,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import { expect, expectTypeOf, it } from 'vitest';
 import type { NewEntity } from '../../lib/config/entities.js';
 import type { ScopeOptions } from '../../lib/config/scope-rules.js';
+import type { ModelPrices } from '../../lib/llm/prices.js';
 import schema from '../../schema/manifest.json' with { type: 'json' };
 
 const fieldsOf = (name: 'system' | 'resource' | 'tier' | 'entity') => Object.keys(schema.$defs[name].properties);
@@ -37,6 +38,15 @@ it('every field of an entity is in the schema', () => {
   const ENTITY = { parent: 1, cascade: 1, tier: 1, name: 1, metadata: 1 } as const;
   expectTypeOf<keyof typeof ENTITY | 'entity'>().toEqualTypeOf<keyof NewEntity>();
   expect(fieldsOf('entity')).toEqual(expect.arrayContaining(Object.keys(ENTITY)));
+});
+
+it('every part of a price is in the schema, also of one for long prompts', () => {
+  const PRICE = { input: 1, cachedInput: 1, cacheWrite: 1, cacheWrite1h: 1, output: 1, longPrompt: 1 } as const;
+  expectTypeOf<keyof typeof PRICE>().toEqualTypeOf<keyof ModelPrices>();
+  const { properties } = schema.$defs.price;
+  expect(Object.keys(properties)).toEqual(Object.keys(PRICE));
+  const ofTokens = Object.keys(PRICE).filter((part) => part !== 'longPrompt');
+  expect(Object.keys(properties.longPrompt.properties)).toEqual(['above', ...ofTokens]);
 });
 
 it('editors can tell what every field is: each has a title', () => {
